@@ -1,0 +1,1 @@
+"""The hospital: trains, makes hints and measures where the images are."""

@@ -1,0 +1,1 @@
+"""The mathematics, models, words and files of CRISP; knows neither server nor client."""

@@ -1,0 +1,1 @@
+"""The disk: volumes, cohorts, caches, hints and checkpoints."""

@@ -1,0 +1,1 @@
+"""Torch networks: encode, perturb, decode; parameters to named arrays and back."""

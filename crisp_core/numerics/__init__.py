@@ -1,0 +1,1 @@
+"""Pure mathematics: arrays and numbers in, arrays and numbers out."""

@@ -1,0 +1,1 @@
+"""Self-contained pages made of tables and inline SVG."""

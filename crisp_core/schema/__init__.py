@@ -1,0 +1,1 @@
+"""Frozen words that are checked once, at the door."""

@@ -1,0 +1,150 @@
+"""What coordinator and hospital say to each other: plans out, figures back.
+
+Every reply carries counts and figures; no image, no mask, no file name. Cases and patients appear as
+pseudonyms that the site alone can resolve.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from crisp_core.schema.frozen import Frozen
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Split = Literal["train", "validation", "test", "all"]
+
+
+class TrainPlan(Frozen):
+    """Train these steps of this generation from the weights that come along."""
+
+    generation: int
+    round_number: int
+    first_step: int
+    steps: int
+
+
+class HintPlan(Frozen):
+    """Make the hints that `generation` trains with; the weights are M(generation - 1)."""
+
+    generation: int
+
+
+class EvaluatePlan(Frozen):
+    """Measure the weights that come along with `recursions` passes."""
+
+    purpose: Literal["validation", "final"]
+    generation: int
+    recursions: int
+
+
+class SiteDescription(Frozen):
+    """What a site has, in counts."""
+
+    site: str
+    role: Literal["source", "held-out"]
+    train_cases: int
+    validation_cases: int
+    test_cases: int
+    patients: int
+    train_slices: int
+    class_voxels: dict[str, int]
+    spacing_mm_median: tuple[float, float, float]
+    software: dict[str, str]
+    device: str
+
+
+class TrainFigures(Frozen):
+    """How a site's round went."""
+
+    case_count: int
+    steps: int
+    loss_first: float
+    loss_last: float
+    squeeze_last: float
+    noise_ratio: float | None
+    """sigma / std(F): how strong the perturbation was for this network."""
+    seconds: float
+
+
+class HintFigures(Frozen):
+    """What a site's new hints look like against its own training reference."""
+
+    case_count: int
+    core_precision: Fraction | None
+    core_recall: Fraction | None
+    support_precision: Fraction | None
+    support_recall: Fraction | None
+    support_coverage: Fraction
+    uncertain: Fraction
+    changed: Fraction | None
+    """Share of hint values (bits, or grade bytes) that differ from the generation before."""
+    seconds: float
+
+
+class StructureFigures(Frozen):
+    """One structure of one case after one recursion, on the native grid."""
+
+    dice: Fraction
+    hd95_mm: Annotated[float, Field(ge=0)]
+    hd95_voxels: Annotated[float, Field(ge=0)]
+    sensitivity: Fraction | None
+    precision: Fraction | None
+    volume_error: float | None
+    """(predicted - reference) / reference; absent without a reference."""
+    reference_voxels: int
+    predicted_voxels: int
+    core_precision: Fraction | None
+    core_recall: Fraction | None
+    support_precision: Fraction | None
+    support_recall: Fraction | None
+
+    @property
+    def missed(self) -> bool:
+        """Exactly one of reference and prediction is empty."""
+        return (self.reference_voxels == 0) != (self.predicted_voxels == 0)
+
+
+class RecursionFigures(Frozen):
+    """One case after recursion g."""
+
+    structures: dict[str, StructureFigures]
+    uncertain: Fraction
+    """Share of voxels that are in some support and not in its core."""
+    support_coverage: Fraction
+    changed: Fraction | None
+    """Share of voxels whose label differs from the recursion before."""
+    entropy: float
+    """The guard's figure u_g."""
+
+
+class CaseFigures(Frozen):
+    """One case, all recursions; `chosen` is the 1-based recursion that the guard answers with."""
+
+    case: str
+    patient: str
+    group: str = ""
+    recursions: tuple[RecursionFigures, ...]
+    chosen: int
+
+    @property
+    def answer(self) -> RecursionFigures:
+        """The recursion that is the result."""
+        return self.recursions[self.chosen - 1]
+
+
+class Evaluation(Frozen):
+    """A site's answer to an EvaluatePlan."""
+
+    site: str
+    split: Split
+    cases: tuple[CaseFigures, ...]
+    seconds: float
+
+
+class SiteFault(Frozen):
+    """An error as it may leave a hospital: a code and a sentence without names or paths."""
+
+    code: str
+    sentence: str

@@ -1,0 +1,206 @@
+"""A study: who takes part, what is segmented, how it is trained and how it is judged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from crisp_core.schema.frozen import Frozen
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Method = Literal[
+    "fedavg", "fedavg-2.5d", "crisp-paper", "crisp-no-squeeze", "crisp", "local", "pooled"
+]
+
+
+class SiteEntry(Frozen):
+    """One hospital of the study.
+
+    `data` is the folder (or folders) that a simulation reads; it names a place on one machine,
+    so it is not part of the study's hash.
+    """
+
+    role: Literal["source", "held-out"]
+    data: tuple[str, ...] = ()
+
+
+class ModelConfig(Frozen):
+    """The network, its normalisation and what enters it."""
+
+    architecture: Literal["small", "DeepLabV3Plus", "Unet", "UnetPlusPlus", "FPN", "MAnet"] = (
+        "small"
+    )
+    encoder: str = "mobilenet_v2"
+    encoder_weights: str | None = None
+    width: Annotated[int, Field(ge=4, le=256, multiple_of=4)] = 16
+    norm: Literal["network", "group"] = "network"
+    noise_at: Literal["deepest", "all"] = "deepest"
+    channels: Count = 1
+    slices_in: Annotated[int, Field(ge=1, le=9)] = 1
+
+    @model_validator(mode="after")
+    def _odd_slices(self) -> ModelConfig:
+        if self.slices_in % 2 == 0:
+            message = "slices_in must be odd: the slice itself and as many neighbours on each side"
+            raise ValueError(message)
+        return self
+
+
+class ImagesConfig(Frozen):
+    """How a volume becomes network input: in-plane grid and intensity scale."""
+
+    size: tuple[Count, Count] = (128, 128)
+    fit: Literal["resize", "crop"] = "resize"
+    spacing_mm: Positive | None = None
+    percentiles: tuple[float, float] = (1.0, 99.0)
+
+    @model_validator(mode="after")
+    def _rules(self) -> ImagesConfig:
+        low, high = self.percentiles
+        if not 0 <= low < high <= 100:
+            message = f"percentiles must rise within 0..100, got {low}, {high}"
+            raise ValueError(message)
+        if self.fit == "resize" and self.spacing_mm is not None:
+            message = 'spacing_mm resamples to a true spacing: it goes with fit = "crop"'
+            raise ValueError(message)
+        return self
+
+
+class TrainingConfig(Frozen):
+    """The optimiser's budget, the same for every method that is compared."""
+
+    steps: Count = 900
+    batch_size: Count = 10
+    learning_rate: Positive = 1e-3
+    decay_power: Annotated[float, Field(ge=0)] = 0.9
+    loss: Literal["dice", "dice_ce"] = "dice"
+    augmentation: Literal["none", "conventional"] = "conventional"
+
+
+class CrispConfig(Frozen):
+    """Perturbations, hints, squeeze and recursion (METHOD of the paper and its options)."""
+
+    generations: Count = 3
+    hint: Literal["none", "binary", "rank"] = "rank"
+    neighbours: Literal[0, 1] = 1
+    perturbations: Count = 10
+    sigma: Annotated[float, Field(ge=0)] = 0.35
+    levels: Annotated[int, Field(ge=2, le=25)] = 5
+    range_over: Literal["joint_fg", "class_fg", "joint_all"] = "class_fg"
+    instance: Literal["slice", "volume"] = "volume"
+    log_odds_clip: Positive | None = None
+    squeeze_weight: Annotated[float, Field(ge=0)] = 0.5
+    squeeze_norm: Literal["mean_square", "mean_absolute", "printed"] = "mean_square"
+    perturbations_in_loss: Count = 2
+    stop_perturbed: bool = False
+    phase_shares: tuple[Positive, ...] = (4.0, 1.0, 1.0)
+    guard: Literal["entropy", "none"] = "entropy"
+    stop_when_converged: bool = False
+
+    @model_validator(mode="after")
+    def _rules(self) -> CrispConfig:
+        if len(self.phase_shares) != self.generations:
+            message = (
+                f"phase_shares needs one number per generation ({self.generations}), "
+                f"got {len(self.phase_shares)}"
+            )
+            raise ValueError(message)
+        if self.perturbations_in_loss > self.perturbations:
+            message = "perturbations_in_loss cannot exceed perturbations"
+            raise ValueError(message)
+        return self
+
+
+class FederationConfig(Frozen):
+    """How often the sites meet, how many must answer and how long to wait."""
+
+    rounds: Count = 2
+    quorum: Count | None = None
+    timeout_s: Positive = 3600.0
+
+
+class EvaluationConfig(Frozen):
+    """Who is kept for validation, what selects the model and how it is measured."""
+
+    validation_share: Share = 0.25
+    select: Literal["worst-site", "last"] = "worst-site"
+    hd95: Literal["union", "max"] = "union"
+    bootstrap_samples: Annotated[int, Field(ge=100, le=100_000)] = 2000
+
+
+class Study(Frozen):
+    """Everything that decides what a federation computes."""
+
+    name: Name
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    classes: Annotated[tuple[Name, ...], Field(min_length=1, max_length=250)]
+    method: Method = "crisp"
+    sites: dict[Name, SiteEntry]
+    model: ModelConfig = ModelConfig()
+    images: ImagesConfig = ImagesConfig()
+    training: TrainingConfig = TrainingConfig()
+    crisp: CrispConfig = CrispConfig()
+    federation: FederationConfig = FederationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _rules(self) -> Study:
+        if not self.sources:
+            message = 'at least one site must have role = "source"'
+            raise ValueError(message)
+        if len(set(self.classes)) != len(self.classes) or "background" in self.classes:
+            message = "classes must differ from one another and from 'background'"
+            raise ValueError(message)
+        if (self.federation.quorum or 1) > len(self.sources):
+            message = (
+                f"quorum {self.federation.quorum} exceeds the {len(self.sources)} source sites"
+            )
+            raise ValueError(message)
+        rounds = self.crisp.generations * self.federation.rounds
+        if self.training.steps < rounds:
+            message = f"steps must be at least generations x rounds = {rounds}"
+            raise ValueError(message)
+        return self
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sites that train, sorted."""
+        return tuple(sorted(name for name, site in self.sites.items() if site.role == "source"))
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Names of the sites that only measure, sorted."""
+        return tuple(sorted(name for name, site in self.sites.items() if site.role == "held-out"))
+
+    @property
+    def quorum(self) -> int:
+        """Updates that a round needs; every source unless the study says fewer."""
+        return self.federation.quorum or len(self.sources)
+
+    @property
+    def recursions(self) -> int:
+        """Passes at inference: one where there are no hints to feed back."""
+        return 1 if self.crisp.hint == "none" else self.crisp.generations
+
+    @property
+    def input_channels(self) -> int:
+        """Channels that enter the network: image channels of all slices, then 2C hints."""
+        hints = 0 if self.crisp.hint == "none" else 2 * len(self.classes)
+        return self.model.channels * self.model.slices_in + hints
+
+    def canonical(self) -> str:
+        """Write the study as sorted JSON, without the places of its data."""
+        value = self.model_dump(mode="json")
+        for site in value["sites"].values():
+            site.pop("data")
+        return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+    def hash(self) -> str:
+        """Return the SHA-256 of the canonical text: the study's name in messages and files."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()

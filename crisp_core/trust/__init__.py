@@ -1,0 +1,1 @@
+"""What proves what happened: the hash-chained ledger."""

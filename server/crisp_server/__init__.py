@@ -1,0 +1,1 @@
+"""The coordinator: drives the federation, never opens an image."""
