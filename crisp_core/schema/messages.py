@@ -1,7 +1,7 @@
 """What coordinator and hospital say to each other: plans out, figures back.
 
-Every reply carries counts and figures; no image, no mask, no file name. Cases and patients appear as
-pseudonyms that the site alone can resolve.
+Every reply carries counts and figures; no image, no mask, no file name. Cases and patients appear
+as pseudonyms that the site alone can resolve.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
+Percent = Annotated[float, Field(ge=0, le=100)]
 Method = Literal[
     "fedavg", "fedavg-2.5d", "crisp-paper", "crisp-no-squeeze", "crisp", "local", "pooled"
 ]
@@ -58,13 +59,13 @@ class ImagesConfig(Frozen):
     size: tuple[Count, Count] = (128, 128)
     fit: Literal["resize", "crop"] = "resize"
     spacing_mm: Positive | None = None
-    percentiles: tuple[float, float] = (1.0, 99.0)
+    percentiles: tuple[Percent, Percent] = (1.0, 99.0)
 
     @model_validator(mode="after")
     def _rules(self) -> ImagesConfig:
         low, high = self.percentiles
-        if not 0 <= low < high <= 100:
-            message = f"percentiles must rise within 0..100, got {low}, {high}"
+        if low >= high:
+            message = f"percentiles must rise, got {low}, {high}"
             raise ValueError(message)
         if self.fit == "resize" and self.spacing_mm is not None:
             message = 'spacing_mm resamples to a true spacing: it goes with fit = "crop"'
