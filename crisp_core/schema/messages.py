@@ -23,12 +23,16 @@ class TrainPlan(Frozen):
     round_number: int
     first_step: int
     steps: int
+    models: tuple[str, ...]
+    """Content hashes of M(1) … M(generation - 1), which made the hints to train with."""
 
 
 class HintPlan(Frozen):
     """Make the hints that `generation` trains with; the weights are M(generation - 1)."""
 
     generation: int
+    models: tuple[str, ...]
+    """Content hashes of M(1) … M(generation - 1)."""
 
 
 class EvaluatePlan(Frozen):
@@ -79,7 +83,9 @@ class HintFigures(Frozen):
     support_coverage: Fraction
     uncertain: Fraction
     changed: Fraction | None
-    """Share of hint values (bits, or grade bytes) that differ from the generation before."""
+    """Share of hint values (bits, or grades) that differ from the generation before."""
+    pixels_changed: Fraction | None
+    """Share of predicted labels that differ from the generation before."""
     seconds: float
 
 

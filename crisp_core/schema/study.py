@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from crisp_core.schema.frozen import Frozen
 
@@ -29,6 +29,11 @@ class SiteEntry(Frozen):
 
     role: Literal["source", "held-out"]
     data: tuple[str, ...] = ()
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _one_folder(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
 
 
 class ModelConfig(Frozen):

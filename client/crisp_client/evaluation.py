@@ -1,0 +1,194 @@
+"""Measure a model at this site: recursion on the study's grid, figures on the native one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crisp_client.cases import SiteCases, with_neighbours
+from crisp_client.device import Workbench
+from crisp_client.pictures import CaseViews, keep_panels
+from crisp_core.arrays import BoolArray, FloatArray, IntArray
+from crisp_core.errors import DataError
+from crisp_core.files.cohort import Case
+from crisp_core.files.examine import open_case
+from crisp_core.files.preprocess import restore_mask, restore_probabilities
+from crisp_core.files.volumes import Volume
+from crisp_core.model.from_study import hint_options_of
+from crisp_core.model.hinting import KeyedNoise
+from crisp_core.model.refine import Pass, Refinement, refine
+from crisp_core.model.segmenter import Segmenter
+from crisp_core.numerics.agreement import changed_share, mask_agreement
+from crisp_core.numerics.metrics import dice, hd95, precision, sensitivity, volume_error
+from crisp_core.report.pictures import panel_views
+from crisp_core.schema.messages import (
+    CaseFigures,
+    EvaluatePlan,
+    Evaluation,
+    RecursionFigures,
+    Split,
+    StructureFigures,
+)
+
+VOXELS = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class NativePass:
+    """One recursion on the native grid: labels (D, H, W), masks (D, C, H, W)."""
+
+    labels: IntArray
+    core: BoolArray
+    support: BoolArray
+    entropy: float
+
+
+def evaluate_cases(
+    site: SiteCases, segmenter: Segmenter, plan: EvaluatePlan, bench: Workbench
+) -> Evaluation:
+    """Measure every case that the plan's purpose calls for.
+
+    Validation takes the validation patients. The final measurement takes all cases of a held-out
+    site; at a source its test patients, else its validation patients, else its training cases (the
+    answer says which).
+    """
+    began = time.monotonic()
+    split = _split(site, plan)
+    measured = [_measure(site, case, segmenter, plan, bench) for case in site.of(split)]
+    if plan.purpose == "final":
+        keep_panels(site, [views for _, views in measured])
+    return Evaluation(
+        site=site.settings.site,
+        split=split,
+        cases=tuple(figures for figures, _ in measured),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _split(site: SiteCases, plan: EvaluatePlan) -> Split:
+    if plan.purpose == "validation":
+        return "validation"
+    if site.study.sites[site.settings.site].role == "held-out":
+        return "all"
+    splits: tuple[Split, ...] = ("test", "validation", "train")
+    return next(split for split in splits if site.of(split))
+
+
+def _measure(
+    site: SiteCases, case: Case, segmenter: Segmenter, plan: EvaluatePlan, bench: Workbench
+) -> tuple[CaseFigures, CaseViews]:
+    """Refine one case and compare every recursion with its reference."""
+    volume, reference = open_case(case, len(site.study.classes))
+    refined = _refined(site, case, segmenter, plan, bench)
+    passes = [_native(site, case, one) for one in refined.passes]
+    figures = CaseFigures(
+        case=site.pseudonym(case.case_id),
+        patient=site.pseudonym(case.patient_id),
+        group=case.group,
+        recursions=tuple(
+            _recursion(site, number, passes, reference.array, volume.grid.spacing_mm)
+            for number in range(len(passes))
+        ),
+        chosen=refined.chosen + 1,
+    )
+    return figures, _views(figures, volume, reference.array, passes[refined.chosen])
+
+
+def _refined(
+    site: SiteCases, case: Case, segmenter: Segmenter, plan: EvaluatePlan, bench: Workbench
+) -> Refinement:
+    study, prepared = site.study, site.prepared(case)
+    images = with_neighbours(prepared.images, study.model.slices_in)
+    try:
+        with bench.autocast():
+            return refine(
+                segmenter,
+                images,
+                plan.recursions,
+                hint_options_of(study),
+                lambda g: KeyedNoise(study.seed, site.noise_key(case), -g),
+                guarded=study.crisp.guard == "entropy",
+            )
+    except ValueError as error:
+        raise DataError(
+            expected="finite logits",
+            got=str(error).rstrip("."),
+            where=f"case {case.case_id!r}, {plan.purpose} of generation {plan.generation}",
+            fix="Look at the case; if many fail, lower training.learning_rate",
+        ) from None
+
+
+def _native(site: SiteCases, case: Case, one: Pass) -> NativePass:
+    prepared = site.prepared(case)
+    placement, grid = prepared.placement, prepared.grid
+    probabilities = restore_probabilities(one.probabilities.cpu().numpy(), placement, grid)
+    return NativePass(
+        labels=probabilities.argmax(axis=1).astype(np.uint8),
+        core=restore_mask(one.core.cpu().numpy(), placement, grid),
+        support=restore_mask(one.support.cpu().numpy(), placement, grid),
+        entropy=one.entropy,
+    )
+
+
+def _recursion(
+    site: SiteCases,
+    number: int,
+    passes: Sequence[NativePass],
+    reference: IntArray,
+    spacing_mm: tuple[float, float, float],
+) -> RecursionFigures:
+    one = passes[number]
+    before = passes[number - 1].labels if number else None
+    definition = site.study.evaluation.hd95
+    return RecursionFigures(
+        structures={
+            name: _structure(one, index, reference, spacing_mm, definition)
+            for index, name in enumerate(site.study.classes)
+        },
+        uncertain=float((one.support & ~one.core).any(axis=1).mean()),
+        support_coverage=float(one.support.any(axis=1).mean()),
+        changed=None if before is None else changed_share(one.labels, before),
+        entropy=one.entropy,
+    )
+
+
+def _structure(
+    one: NativePass,
+    index: int,
+    labels: IntArray,
+    spacing_mm: tuple[float, float, float],
+    definition: str,
+) -> StructureFigures:
+    predicted, reference = one.labels == index + 1, labels == index + 1
+    core_precision, core_recall = mask_agreement(one.core[:, index], reference)
+    support_precision, support_recall = mask_agreement(one.support[:, index], reference)
+    return StructureFigures(
+        dice=dice(predicted, reference),
+        hd95_mm=hd95(predicted, reference, spacing_mm, definition),
+        hd95_voxels=hd95(predicted, reference, VOXELS, definition),
+        sensitivity=sensitivity(predicted, reference),
+        precision=precision(predicted, reference),
+        volume_error=volume_error(predicted, reference),
+        reference_voxels=int(reference.sum()),
+        predicted_voxels=int(predicted.sum()),
+        core_precision=core_precision,
+        core_recall=core_recall,
+        support_precision=support_precision,
+        support_recall=support_recall,
+    )
+
+
+def _views(
+    figures: CaseFigures, volume: Volume, reference: IntArray, answer: NativePass
+) -> CaseViews:
+    """Draw the slice in which the reference is largest."""
+    place = int((reference > 0).sum(axis=(1, 2)).argmax())
+    mean = float(np.mean([s.dice for s in figures.answer.structures.values()]))
+    image: FloatArray = volume.array[0, place]
+    views = panel_views(
+        image, reference[place], answer.labels[place], answer.core[place], answer.support[place]
+    )
+    return CaseViews(figures.case, mean, views)

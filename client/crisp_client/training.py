@@ -1,0 +1,158 @@
+"""One round of local training: uniform draws from D_k, the accumulated step, a fresh Adam."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from crisp_client.cases import SiteCases, TrainingSlices
+from crisp_client.device import Workbench
+from crisp_client.hints import TrainingHints
+from crisp_core.model.segmenter import Segmenter
+from crisp_core.model.step import StepFigures, StepOptions, accumulate_gradients
+from crisp_core.numerics.appearance import apply_appearance, draw_appearance
+from crisp_core.numerics.geometry import apply_affine, draw_affine
+from crisp_core.numerics.hints import uncertainty_region
+from crisp_core.numerics.randomness import keyed_generator, keyed_normal
+from crisp_core.numerics.schedule import learning_rate
+from crisp_core.schema.messages import TrainFigures, TrainPlan
+
+OUTSIDE_IMAGE = -1.0
+HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Network inputs (B, d + 2C, H, W), labels (B, H, W) and squeeze region (B, 1, H, W)."""
+
+    inputs: torch.Tensor
+    labels: torch.Tensor
+    region: torch.Tensor
+
+
+def train_round(
+    site: SiteCases, segmenter: Segmenter, plan: TrainPlan, bench: Workbench
+) -> TrainFigures:
+    """Train `plan.steps` steps in place.
+
+    Raises:
+        HintsMissingError: If hints of this generation made by the named models are not here.
+    """
+    began = time.monotonic()
+    study, key = site.study, (site.settings.site, "train", plan.generation, plan.round_number)
+    source = BatchSource(site, plan, keyed_generator(study.seed, *key))
+    optimizer = torch.optim.Adam(segmenter.parameters(), lr=study.training.learning_rate)
+    segmenter.train()
+    with bench.seeded(study.seed, *key, "dropout"):
+        steps = [_step(segmenter, optimizer, source, number, bench) for number in _numbers(plan)]
+    return TrainFigures(
+        case_count=len(site.of("train")),
+        steps=plan.steps,
+        loss_first=steps[0].loss,
+        loss_last=steps[-1].loss,
+        squeeze_last=steps[-1].squeeze,
+        noise_ratio=steps[-1].noise_ratio,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _numbers(plan: TrainPlan) -> range:
+    return range(plan.first_step, plan.first_step + plan.steps)
+
+
+def _step(
+    segmenter: Segmenter,
+    optimizer: torch.optim.Optimizer,
+    source: BatchSource,
+    number: int,
+    bench: Workbench,
+) -> StepFigures:
+    """Take optimiser step `number` of the whole budget."""
+    study = source.site.study
+    training, crisp = study.training, study.crisp
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(
+            number, training.steps, training.learning_rate, training.decay_power
+        )
+    batch = source.batch(bench.device)
+    optimizer.zero_grad(set_to_none=True)
+    options = StepOptions(
+        loss=training.loss,
+        squeeze_weight=crisp.squeeze_weight,
+        squeeze_norm=crisp.squeeze_norm,
+        perturbations=crisp.perturbations_in_loss,
+        sigma=crisp.sigma,
+        stop_perturbed=crisp.stop_perturbed,
+    )
+    with bench.autocast():
+        figures = accumulate_gradients(
+            segmenter, batch.inputs, batch.labels, batch.region, source.noise(number), options
+        )
+    optimizer.step()
+    return figures
+
+
+class BatchSource:
+    """Draws samples of D_k: image uniformly, generation uniformly from 1..k."""
+
+    def __init__(self, site: SiteCases, plan: TrainPlan, generator: torch.Generator) -> None:
+        self.site, self._plan, self._generator = site, plan, generator
+        prepared = [site.prepared(case) for case in site.of("train")]
+        self._slices = TrainingSlices(prepared, site.study.model.slices_in)
+        self._hinted = site.study.crisp.hint != "none"
+        self._hints = TrainingHints(site, plan.models if self._hinted else ())
+
+    def batch(self, device: torch.device) -> Batch:
+        """Draw, gather and augment one batch."""
+        count = self.site.study.training.batch_size
+        numbers = self._draw(len(self._slices.places), count)
+        generations = [j + 1 for j in self._draw(self._plan.generation, count)]
+        images = self._slices.images(numbers).to(device)
+        labels = self._slices.labels(numbers).to(device)
+        hints = self._hint_channels(numbers, generations, images).to(device)
+        if self.site.study.training.augmentation == "conventional":
+            images, hints, labels = self._augmented(images, hints, labels)
+        return Batch(torch.cat([images, hints], dim=1), labels, self._region(hints, images))
+
+    def noise(self, step: int) -> Callable[[int, tuple[int, ...]], torch.Tensor]:
+        """Return the step's perturbations: (n, shape) -> standard normal noise."""
+        key = (self.site.study.seed, self.site.settings.site, "squeeze", step)
+        return lambda n, shape: keyed_normal(shape, *key, n)
+
+    def _draw(self, below: int, count: int) -> list[int]:
+        return torch.randint(below, (count,), generator=self._generator).tolist()
+
+    def _hint_channels(
+        self, numbers: list[int], generations: list[int], images: torch.Tensor
+    ) -> torch.Tensor:
+        height, width = images.shape[-2:]
+        if not self._hinted:
+            return images.new_zeros(len(numbers), 0, height, width)
+        channels = [
+            self._hints.of_slice(*self._slices.places[number], generation, (height, width))
+            for number, generation in zip(numbers, generations, strict=True)
+        ]
+        return torch.stack(channels)
+
+    def _augmented(
+        self, images: torch.Tensor, hints: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Geometry moves images, hints and labels together; appearance touches images only."""
+        affine = draw_affine(len(images), generator=self._generator)
+        null = hints.new_tensor([0.0, 1.0]).repeat_interleave(hints.shape[1] // 2)
+        images = apply_affine(images, affine, fill=OUTSIDE_IMAGE)
+        if self._hinted:
+            hints = apply_affine(hints, affine, fill=null)
+        moved = apply_affine(labels[:, None].float(), affine, mode="nearest", fill=0.0)
+        look = draw_appearance(len(images), generator=self._generator)
+        return apply_appearance(images, look), hints, moved[:, 0].round().long()
+
+    def _region(self, hints: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """Where the squeeze acts: support without core for binary hints, everywhere for ranks."""
+        if self.site.study.crisp.hint != "binary":
+            return torch.ones_like(images[:, :1], dtype=torch.bool)
+        core, support = (hints > HALF).chunk(2, dim=1)
+        return uncertainty_region(core, support)

@@ -1,0 +1,149 @@
+"""Grade maps: the log-odds of each class, cut into equal bins between their extremes."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+
+RangeOver: TypeAlias = Literal["joint_fg", "class_fg", "joint_all"]
+Instance: TypeAlias = Literal["slice", "volume"]
+LEVELS_LIMIT = 256
+"""Grades are held as bytes."""
+
+
+class Graded(NamedTuple):
+    """Grades 0..levels-1 and the places where they say nothing.
+
+    Attributes:
+        grades: uint8 (N, B, C, *space). 0 where flat.
+        flat: bool (N, B, C). True where all log-odds of the range are equal.
+    """
+
+    grades: torch.Tensor
+    flat: torch.Tensor
+
+
+def log_odds(
+    logits: torch.Tensor, *, space_dims: int = 2, with_background: bool = False
+) -> torch.Tensor:
+    """Turn logits into ln(p / (1 - p)) per class without passing through p.
+
+    S_c = z_c - logsumexp of the other classes. A float32 softmax saturates at 1 and its logit
+    becomes infinite; this form is exact for any finite logits. Half precision is upcast.
+
+    Args:
+        logits: (..., K, *space), background first.
+        space_dims: Number of axes after the class axis.
+        with_background: Keep class 0.
+
+    Returns:
+        float32 or float64 (..., C, *space) with C = K - 1, or all K with background.
+        Adding one number to all logits of a pixel changes nothing.
+
+    Raises:
+        ValueError: If there are fewer than two classes or a value is not finite.
+
+    Examples:
+        >>> log_odds(torch.tensor([[[0.0]], [[3.0]]])).tolist()
+        [[[3.0]]]
+    """
+    axis = logits.ndim - space_dims - 1
+    planes = torch.unbind(_upcast(logits), axis)
+    if len(planes) < 2:  # noqa: PLR2004 - background and one structure
+        message = f"log-odds need at least two classes, logits are {tuple(logits.shape)}"
+        raise ValueError(message)
+    others = _others(planes)[0 if with_background else 1 :]
+    scores = torch.stack(
+        [plane - other for plane, other in zip(planes[-len(others) :], others, strict=True)], axis
+    )
+    if not bool(torch.isfinite(scores.sum())):
+        message = f"logits {tuple(logits.shape)} hold NaN or infinite values"
+        raise ValueError(message)
+    return scores
+
+
+def graded(
+    logits: torch.Tensor,
+    levels: int,
+    range_over: RangeOver,
+    instance: Instance,
+    log_odds_clip: float | None = None,
+) -> Graded:
+    """Grade perturbed logits; `grade_map` documents the arguments."""
+    _check(levels, range_over, instance)
+    class_count = logits.shape[2] - 1
+    scores = log_odds(logits, space_dims=logits.ndim - 3, with_background=range_over == "joint_all")
+    if log_odds_clip is not None:
+        scores = scores.clamp(-log_odds_clip, log_odds_clip)
+    axes = _range_axes(scores.ndim, range_over, instance)
+    low, high = scores.amin(axes, keepdim=True), scores.amax(axes, keepdim=True)
+    width = high - low
+    flat = width == 0
+    scaled = (scores[:, :, -class_count:] - low).mul_(levels).div_(width.masked_fill(flat, 1))
+    grades = scaled.clamp_(max=levels - 1).to(torch.uint8)
+    return Graded(grades, flat.flatten(2)[:, :, :class_count].expand(grades.shape[:3]))
+
+
+def grade_map(
+    logits: torch.Tensor,
+    levels: int = 5,
+    range_over: RangeOver = "class_fg",
+    instance: Instance = "slice",
+    log_odds_clip: float | None = None,
+) -> torch.Tensor:
+    """Cut the log-odds into `levels` equal bins between the extremes of their range.
+
+    Args:
+        logits: (N, B, K, *space), one entry of N per perturbation, background first.
+        levels: Number of bins, 2 to 256.
+        range_over: "class_fg": each foreground class its own extremes; "joint_fg": all
+            foreground classes share them; "joint_all": the background takes part.
+        instance: "slice": each of the B items its own extremes; "volume": the B items are
+            one volume.
+        log_odds_clip: Clamp log-odds to +-this first. Destroys the rank property.
+
+    Returns:
+        int64 (N, B, C, *space), 0..levels-1; 0 where the range is a single value.
+
+    Raises:
+        ValueError: If an option is unknown or a logit is not finite.
+
+    Examples:
+        >>> z = torch.zeros(1, 1, 2, 1, 6)
+        >>> z[0, 0, 1, 0] = torch.tensor([-5.0, -3, -1, 1, 3, 5])
+        >>> grade_map(z).flatten().tolist()
+        [0, 1, 2, 3, 4, 4]
+    """
+    return graded(logits, levels, range_over, instance, log_odds_clip).grades.long()
+
+
+def _upcast(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.dtype in {torch.float16, torch.bfloat16} else tensor
+
+
+def _others(planes: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
+    """Return for every class the logsumexp of all others, by sums from both ends."""
+    before = list(accumulate(planes[:-1], torch.logaddexp))
+    after = list(accumulate(planes[:0:-1], torch.logaddexp))[::-1]
+    between = [torch.logaddexp(b, a) for b, a in zip(before[:-1], after[1:], strict=True)]
+    return [after[0], *between, before[-1]]
+
+
+def _range_axes(ndim: int, range_over: RangeOver, instance: Instance) -> tuple[int, ...]:
+    batch = (1,) if instance == "volume" else ()
+    classes = () if range_over == "class_fg" else (2,)
+    return (*batch, *classes, *range(3, ndim))
+
+
+def _check(levels: int, range_over: str, instance: str) -> None:
+    if not 2 <= levels <= LEVELS_LIMIT:  # noqa: PLR2004 - one level cannot rank
+        message = f"levels must be 2 to {LEVELS_LIMIT}, got {levels}"
+        raise ValueError(message)
+    if range_over not in {"joint_fg", "class_fg", "joint_all"}:
+        message = f"range_over must be joint_fg, class_fg or joint_all, got {range_over!r}"
+        raise ValueError(message)
+    if instance not in {"slice", "volume"}:
+        message = f"instance must be slice or volume, got {instance!r}"
+        raise ValueError(message)

@@ -1,0 +1,200 @@
+"""Hints: core, support and rank maps of perturbed predictions, as network input."""
+
+from __future__ import annotations
+
+import torch
+
+from crisp_core.numerics.grades import Graded, Instance, RangeOver, graded
+
+
+class GradeTally:
+    """Collect grades perturbation by perturbation, in memory that does not grow with N.
+
+    Adding one perturbation at a time or all at once gives the same bits.
+    """
+
+    def __init__(
+        self,
+        levels: int = 5,
+        range_over: RangeOver = "class_fg",
+        instance: Instance = "slice",
+        log_odds_clip: float | None = None,
+    ) -> None:
+        self._levels = levels
+        self._range_over: RangeOver = range_over
+        self._instance: Instance = instance
+        self._log_odds_clip = log_odds_clip
+        self._sums: torch.Tensor | None = None
+        self.count = 0
+
+    def add(self, logits: torch.Tensor) -> None:
+        """Grade n perturbations and count them in.
+
+        Args:
+            logits: (n, B, K, *space). With instance "volume" the B items are the whole volume.
+
+        Raises:
+            ValueError: If a logit is not finite.
+        """
+        grades, flat = graded(
+            logits, self._levels, self._range_over, self._instance, self._log_odds_clip
+        )
+        for grade, blank in zip(grades, flat, strict=True):
+            self._add_one(Graded(grade, blank.reshape(blank.shape + (1,) * (grade.ndim - 2))))
+
+    def _add_one(self, one: Graded) -> None:
+        core = one.grades == self._levels - 1  # a flat grade is 0, so never core
+        support = (one.grades > 0) | one.flat
+        if self._sums is None:
+            self._core, self._support = core, support
+            self._sums = one.grades.int()
+        else:
+            self._core &= core
+            self._support |= support
+            self._sums += one.grades
+        self.count += 1
+
+    @property
+    def core(self) -> torch.Tensor:
+        """High-precision mask, bool (B, C, *space): top grade in every perturbation."""
+        self._require_any()
+        return self._core
+
+    @property
+    def support(self) -> torch.Tensor:
+        """High-recall mask, bool (B, C, *space): above the lowest grade in any perturbation."""
+        self._require_any()
+        return self._support
+
+    @property
+    def grade_sums(self) -> torch.Tensor:
+        """Sum of the grades over the perturbations, int32 (B, C, *space)."""
+        return self._require_any()
+
+    @property
+    def ranks(self) -> torch.Tensor:
+        """Mean grade / (levels - 1), float32 (B, C, *space) in [0, 1]."""
+        return self._require_any().float() / (self.count * (self._levels - 1))
+
+    def _require_any(self) -> torch.Tensor:
+        if self._sums is None:
+            message = "no perturbation was added to the tally"
+            raise ValueError(message)
+        return self._sums
+
+
+def core_and_support(
+    logits: torch.Tensor,
+    levels: int = 5,
+    range_over: RangeOver = "class_fg",
+    instance: Instance = "slice",
+    log_odds_clip: float | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keep what every perturbation ranks highest, and what any ranks above lowest.
+
+    Where a range is a single value it says nothing: not core, all support.
+
+    Args:
+        logits: (N, B, K, *space), background first.
+        levels: Number of grades.
+        range_over: See `grades.grade_map`.
+        instance: See `grades.grade_map`.
+        log_odds_clip: See `grades.grade_map`.
+
+    Returns:
+        core and support, bool (B, C, *space). Core is inside support; one more perturbation
+        can only shrink core and grow support.
+    """
+    tally = GradeTally(levels, range_over, instance, log_odds_clip)
+    tally.add(logits)
+    return tally.core, tally.support
+
+
+def rank_map(
+    logits: torch.Tensor,
+    levels: int = 5,
+    range_over: RangeOver = "class_fg",
+    instance: Instance = "volume",
+    log_odds_clip: float | None = None,
+) -> torch.Tensor:
+    """Average the grades over the perturbations, scaled to [0, 1].
+
+    Args:
+        logits: (N, B, K, *space), background first; B is one volume by default.
+        levels: Number of grades.
+        range_over: See `grades.grade_map`.
+        instance: See `grades.grade_map`.
+        log_odds_clip: See `grades.grade_map`.
+
+    Returns:
+        float32 (B, C, *space). A perturbation without a range counts as grade 0.
+    """
+    tally = GradeTally(levels, range_over, instance, log_odds_clip)
+    tally.add(logits)
+    return tally.ranks
+
+
+def uncertainty_region(core: torch.Tensor, support: torch.Tensor) -> torch.Tensor:
+    """Return support without core, united over classes.
+
+    Args:
+        core: bool (B, C, *space).
+        support: bool (B, C, *space).
+
+    Returns:
+        bool (B, 1, *space).
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if core.shape != support.shape:
+        message = f"core is {tuple(core.shape)} but support is {tuple(support.shape)}"
+        raise ValueError(message)
+    return (support & ~core).any(dim=1, keepdim=True)
+
+
+def null_hint(
+    count: int,
+    class_count: int,
+    space: tuple[int, ...],
+    *,
+    device: torch.device | str | None = None,
+) -> torch.Tensor:
+    """Return the hint that knows nothing: core nowhere, support everywhere.
+
+    Returns:
+        float32 (count, 2 * class_count, *space): the first half 0, the second half 1.
+    """
+    hint = torch.zeros(count, 2 * class_count, *space, device=device)
+    hint[:, class_count:] = 1
+    return hint
+
+
+def binary_hint(core: torch.Tensor, support: torch.Tensor) -> torch.Tensor:
+    """Stack core and support, bool (B, C, *space), to float32 (B, 2C, *space)."""
+    return torch.cat([core, support], dim=1).float()
+
+
+def rank_hint(ranks: torch.Tensor, core: torch.Tensor, neighbours: int) -> torch.Tensor:
+    """Stack the ranks of each slice and what is known around it.
+
+    Args:
+        ranks: float (D, C, H, W), one volume in slice order.
+        core: bool (D, C, H, W).
+        neighbours: 1: the second half is the mean rank of the slices before and after, a
+            missing one counting 0. 0: the second half is core.
+
+    Returns:
+        float32 (D, 2C, H, W).
+
+    Raises:
+        ValueError: If neighbours is not 0 or 1.
+    """
+    if neighbours not in {0, 1}:
+        message = f"neighbours must be 0 or 1, got {neighbours}"
+        raise ValueError(message)
+    second = core.float() if neighbours == 0 else torch.zeros_like(ranks, dtype=torch.float32)
+    if neighbours == 1:
+        second[1:] += ranks[:-1] / 2
+        second[:-1] += ranks[1:] / 2
+    return torch.cat([ranks.float(), second], dim=1)

@@ -1,0 +1,1 @@
+"""Physically motivated synthetic patients, so that anybody can start without data."""

@@ -1,0 +1,85 @@
+"""Figures as words: numbers, intervals, durations and the sentences around them."""
+
+from __future__ import annotations
+
+from crisp_core.numerics.statistics import Interval
+
+MISSING = "\N{EN DASH}"
+SECONDS_PER_MINUTE = 60
+SECONDS_PER_HOUR = 3600
+
+
+def number(value: float | None, decimals: int = 3) -> str:
+    r"""Write a number with a true minus sign, and an en dash for one that is not defined.
+
+    Examples:
+        >>> number(0.0512, 2), number(-0.0001, 2), ascii(number(-0.0512, 2))
+        ('0.05', '0.00', "'\\u22120.05'")
+    """
+    if value is None:
+        return MISSING
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
+
+
+def signed(value: float | None, decimals: int = 3) -> str:
+    """Write a difference with its sign.
+
+    Examples:
+        >>> signed(0.02, 2), signed(0.0001, 2)
+        ('+0.02', '0.00')
+    """
+    text = number(value, decimals)
+    return f"+{text}" if value is not None and value > 0 and float(text) > 0 else text
+
+
+def bounds(interval: Interval | None, decimals: int = 3) -> str:
+    """Write an interval's ends, or that one patient gives none."""
+    if interval is None or interval.low is None or interval.high is None:
+        return "no interval"
+    return f"{number(interval.low, decimals)} to {number(interval.high, decimals)}"
+
+
+def count(amount: int, noun: str) -> str:
+    """Write an amount with its noun.
+
+    Examples:
+        >>> count(1, "case"), count(2000, "case")
+        ('1 case', '2,000 cases')
+    """
+    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
+
+
+def sample(case_count: int, patient_count: int) -> str:
+    """Write how much a figure rests on.
+
+    Examples:
+        >>> sample(16, 8)
+        'n = 16 cases of 8 patients'
+    """
+    return f"n = {count(case_count, 'case')} of {count(patient_count, 'patient')}"
+
+
+def listed(words: list[str]) -> str:
+    """Join words as a sentence does.
+
+    Examples:
+        >>> listed(["a"]), listed(["a", "b", "c"])
+        ('a', 'a, b and c')
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people say it.
+
+    Examples:
+        >>> duration(41.2), duration(754), duration(7504)
+        ('41 s', '12 min 34 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < SECONDS_PER_MINUTE:
+        return f"{whole} s"
+    if whole < SECONDS_PER_HOUR:
+        return f"{whole // SECONDS_PER_MINUTE} min {whole % SECONDS_PER_MINUTE} s"
+    return f"{whole // SECONDS_PER_HOUR} h {whole % SECONDS_PER_HOUR // SECONDS_PER_MINUTE} min"

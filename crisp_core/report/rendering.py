@@ -1,0 +1,44 @@
+"""Templates to text: everything that is not drawn here is escaped."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from crisp_core.report import figures, prose
+
+
+def render(template: str, **context: Any) -> str:  # noqa: ANN401 - a template takes what it names
+    """Fill a page of `templates/`; a name that the page misses is an error, not a blank."""
+    return _environment().get_template(template).render(context)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("crisp_core.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=prose.number,
+        signed=prose.signed,
+        bounds=prose.bounds,
+        listed=prose.listed,
+        duration=prose.duration,
+    )
+    environment.globals.update(
+        count=prose.count,
+        sample=prose.sample,
+        swatch=figures.swatch,
+        axis_strip=figures.axis_strip,
+        dot_strip=figures.dot_strip,
+        dots_strip=figures.dots_strip,
+        box_strip=figures.box_strip,
+        line_chart=figures.line_chart,
+    )
+    return environment

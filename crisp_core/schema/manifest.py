@@ -1,0 +1,58 @@
+"""What a run has done so far: the one value that decides what comes next."""
+
+from __future__ import annotations
+
+from crisp_core.schema.frozen import Frozen
+from crisp_core.schema.messages import Evaluation, HintFigures, SiteDescription
+from crisp_core.schema.summary import RoundSummary
+
+
+class Progress(Frozen):
+    """Every step that is finished, in figures; saved with the model after each of them."""
+
+    sites: dict[str, SiteDescription] = {}
+    hints: tuple[dict[str, HintFigures], ...] = ()
+    """One entry per generation begun after the first, in order: generations 2, 3, …"""
+    rounds: tuple[RoundSummary, ...] = ()
+    validations: tuple[dict[str, Evaluation], ...] = ()
+    """One entry per finished generation."""
+    generation_models: tuple[str, ...] = ()
+    """Content hash of M(1), M(2), …"""
+    converged_at: int | None = None
+    final: dict[str, Evaluation] = {}
+    site_seconds: float = 0.0
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+class SavedState(Frozen):
+    """What `state.json` holds: progress and the content hash of the model that goes with it."""
+
+    study_hash: str
+    model: str
+    progress: Progress
+    ledger_length: int
+
+
+class RunFacts(Frozen):
+    """What is known when a run starts: its engine, its versions, its command."""
+
+    engine: str
+    started: str
+    versions: dict[str, str]
+    commands: tuple[str, ...]
+
+
+class SiteSettings(Frozen):
+    """A site's own settings (`site.toml`): where its images are and where it may write."""
+
+    site: str
+    data: tuple[str, ...]
+    work: str
+    device: str = "auto"
+    threads: int = 0
+    """CPU threads; 0 means every core."""
+    pseudonym_key: str
+    """Secret of the site: only with it can a case's pseudonym be resolved."""
+    cache: str = ""
+    """Folder of prepared slices; empty means `cache` inside `work`."""

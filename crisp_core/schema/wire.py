@@ -1,0 +1,19 @@
+"""The names on the wire: message types, records and their keys, the same at every site."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+PROTOCOL = 1
+ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"
+PROTOCOL_KEY, STUDY_KEY, PLAN_KEY = "protocol", "study", "plan"
+SITE_KEY, FIGURES_KEY, FAULT_KEY = "site", "figures", "fault"
+CASES_KEY = "num-examples"
+MESSAGE_TYPES = MappingProxyType(
+    {
+        "describe": "query.describe",
+        "hints": "query.hints",
+        "train": "train",
+        "evaluate": "evaluate",
+    }
+)

@@ -1,0 +1,222 @@
+"""`crisp`: simulate, compare, resume and report federations."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from crisp_core.errors import CrispError
+
+if TYPE_CHECKING:
+    from crisp_core.schema.summary import RunSummary
+    from crisp_server.store import RunFolder
+
+INTERRUPTED = 130
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+human = Console(stderr=True, highlight=False)
+
+StudyFile = Annotated[Path, typer.Argument(help="The study, a TOML file.", metavar="STUDY.toml")]
+RunOption = Annotated[Path | None, typer.Option("--run", help="Folder of the run.")]
+EngineOption = Annotated[
+    Literal["inline", "flower"],
+    typer.Option(help="inline: one process, no Ray. flower: Flower's simulation engine."),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, errors only.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+ThreadsOption = Annotated[int, typer.Option(help="CPU threads of a site; 0: every core.", min=0)]
+
+
+@app.callback()
+def about() -> None:
+    """Train CRISP across hospitals without moving an image."""
+
+
+@app.command()
+def simulate(
+    study: StudyFile,
+    run: RunOption = None,
+    engine: EngineOption = "inline",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a whole federation on this machine, from study to report.
+
+    Example: crisp simulate study.toml --run runs/first
+    """
+    with _told():
+        from crisp_server.settings import load_study
+        from crisp_server.simulate import SimulationOptions, parts_of, start
+
+        whole = load_study(study)
+        folder = run or Path("runs") / whole.name
+        options = SimulationOptions(engine, device, threads, None, shlex.join(sys.argv))
+        parts = parts_of(whole)
+        for name, part in parts.items():
+            _finish(start(part, folder / name, options), name or whole.name, quiet, as_json)
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that was started before.")],
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Continue a run that was stopped; the final model is the same to the byte.
+
+    Example: crisp resume runs/first
+    """
+    with _told():
+        from crisp_server.store import RunFolder
+
+        opened = RunFolder.open(run)
+        opened.note_command(shlex.join(sys.argv))
+        _finish(opened, opened.study.name, quiet, as_json)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write the report of a finished run again.
+
+    Example: crisp report runs/first
+    """
+    with _told():
+        from crisp_core.report.page import write_report
+        from crisp_server.store import RunFolder
+        from crisp_server.summary import panels_of, summarise
+
+        opened = RunFolder.open(run)
+        summary = summarise(opened)
+        write_report(summary, run, panels_of(opened))
+        _tell_result(opened, summary, as_json)
+
+
+@app.command()
+def compare(
+    study: StudyFile,
+    methods: Annotated[
+        str, typer.Option(help="Method words, separated by commas.")
+    ] = "fedavg,fedavg-2.5d,crisp-paper,crisp",
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1,2",
+    run: RunOption = None,
+    engine: EngineOption = "inline",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Run several methods at equal steps and put them in one table; continues where it stopped.
+
+    Example: crisp compare study.toml --methods fedavg,crisp --seeds 1,2,3
+    """
+    with _told():
+        from crisp_server.compare import compare as compare_all
+        from crisp_server.settings import load_study
+        from crisp_server.simulate import SimulationOptions
+
+        whole = load_study(study)
+        folder = run or Path("runs") / f"{whole.name}-comparison"
+        options = SimulationOptions(
+            engine, device, threads, folder / "cache", shlex.join(sys.argv)
+        )
+        compare_all(
+            whole,
+            methods.split(","),
+            _numbers(seeds),
+            folder,
+            options,
+            lambda name, opened: _carried(opened, name, quiet),
+        )
+        human.print(f"Comparison: {folder / 'comparison.html'}")
+
+
+def _numbers(text: str) -> list[int]:
+    if not all(word.strip().isdigit() for word in text.split(",")):
+        message = f"Expected whole numbers separated by commas, got {text!r} (--seeds)."
+        raise typer.BadParameter(message)
+    return [int(word) for word in text.split(",")]
+
+
+def _finish(run: RunFolder, title: str, quiet: bool, as_json: bool) -> None:
+    _tell_result(run, _carried(run, title, quiet), as_json)
+
+
+def _carried(run: RunFolder, title: str, quiet: bool) -> RunSummary:
+    """Bring a run to its end and say how it goes."""
+    from crisp_server.simulate import carry_on, words_of_sites
+    from crisp_server.terminal import watching
+
+    try:
+        if quiet:
+            return carry_on(run, lambda _: None)
+        with watching(run.study, run.path / "events.jsonl", human, title):
+            return carry_on(run, lambda _: None)
+    except KeyboardInterrupt:
+        human.print(f"Stopped; nothing is lost. Continue: [bold]crisp resume {run.path}")
+        raise typer.Exit(INTERRUPTED) from None
+    except CrispError:
+        for words in words_of_sites(run):
+            human.print(words, style="red", markup=False, soft_wrap=True)
+        raise
+
+
+def _tell_result(run: RunFolder, summary: RunSummary, as_json: bool) -> None:
+    from crisp_server.holdout import site_dice
+
+    means = {site: round(site_dice(e), 4) for site, e in summary.final.items()}
+    held_out = {site: means[site] for site in summary.study.held_out}
+    worst = min(held_out or means, key=lambda site: means[site])
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "run": str(run.path),
+                    "selected_generation": summary.selected_generation,
+                    "mean_dice": means,
+                    "worst_site": worst,
+                    "model": summary.model_hash,
+                    "report": str(run.path / "report.html"),
+                    "degraded": any(r.missing for r in summary.rounds),
+                }
+            )
+        )
+        return
+    for warning in summary.warnings:
+        human.print(warning, style="yellow", markup=False, soft_wrap=True)
+    sources = fmean(means[site] for site in summary.study.sources)
+    human.print(
+        f"Worst {'held-out ' if held_out else ''}site: {worst}, mean Dice {means[worst]:.3f}. "
+        f"Sources: {sources:.3f}. "
+        f"Generation {summary.selected_generation} of {len(summary.generations)} selected."
+    )
+    human.print(f"Report: {run.path / 'report.html'}", soft_wrap=True)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn an error raised on purpose into its sentence and its exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except CrispError as error:
+        human.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(error.exit_code) from None
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

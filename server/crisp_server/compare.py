@@ -1,0 +1,76 @@
+"""Several methods and seeds of one study, one table: the paper's ablation as one command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from crisp_core.errors import UsageError
+from crisp_core.report.comparison import write_comparison
+from crisp_core.schema.methods import PRESETS, as_method
+from crisp_core.schema.study import Study
+from crisp_core.schema.summary import RunSummary
+from crisp_server.settings import parse_study
+from crisp_server.simulate import SimulationOptions, carry_on, parts_of, start
+from crisp_server.store import RunFolder
+
+Row = tuple[str, int, RunSummary]
+
+
+def variants(
+    study: Study, methods: Sequence[str], seeds: Sequence[int]
+) -> Iterator[tuple[str, int, Study]]:
+    """Yield (row name, seed, study) for every method, seed and, for `local`, source site.
+
+    Steps, augmentation, normalisation and loss are those of `study` throughout.
+
+    Raises:
+        UsageError: If a method word is unknown.
+    """
+    for word in methods:
+        if word not in PRESETS:
+            raise UsageError(
+                expected=f"method words of {', '.join(PRESETS)}",
+                got=repr(word),
+                where="--methods",
+                fix="Correct that word",
+            )
+    for word in methods:
+        for seed in seeds:
+            raw = {**study.model_dump(mode="json"), "seed": seed}
+            whole = parse_study(as_method(raw, word), where=f"{study.name} as {word}")
+            for part, federation in parts_of(whole).items():
+                yield (f"{word} ({part})" if part else word), seed, federation
+
+
+def compare(
+    study: Study,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    folder: Path,
+    options: SimulationOptions,
+    run_one: Callable[[str, RunFolder], RunSummary] | None = None,
+) -> list[Row]:
+    """Run every variant that is not finished yet and write `comparison.html`, `.json` and `.md`.
+
+    Each variant has its own run folder, so a comparison that was stopped continues where it was.
+    """
+    rows: list[Row] = []
+    for name, seed, variant in variants(study, methods, seeds):
+        place = folder / f"{name.replace(' (', '-').rstrip(')')}-seed{seed}"
+        run = RunFolder.open(place) if place.exists() else start(variant, place, options)
+        _insist_on_same(run, variant)
+        one = run_one(f"{name}, seed {seed}", run) if run_one else carry_on(run, lambda _: None)
+        rows.append((name, seed, one))
+        write_comparison(rows, folder)
+    return rows
+
+
+def _insist_on_same(run: RunFolder, variant: Study) -> None:
+    if run.study.hash() != variant.hash():
+        raise UsageError(
+            expected="run folders of this study",
+            got="one of another study",
+            where=str(run.path),
+            fix="Name another folder with --run",
+        )

@@ -1,0 +1,138 @@
+"""The main loop: from one finished step to the next, until the study is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from crisp_core.arrays import Parameters
+from crisp_core.schema.manifest import Progress
+from crisp_core.schema.messages import HintFigures, HintPlan, SiteDescription
+from crisp_core.schema.study import Study
+from crisp_server.holdout import check_descriptions, hold_out, select_generation, validate
+from crisp_server.rounds import train_round
+from crisp_server.sites import Sites, replies_of_all
+from crisp_server.steps import (
+    Describe,
+    HoldOut,
+    MakeHints,
+    Step,
+    TrainRound,
+    Validate,
+    converged,
+    next_step,
+)
+from crisp_server.store import RunFolder
+
+
+@dataclass(frozen=True)
+class FederationState:
+    """The model and everything that led to it."""
+
+    parameters: Parameters
+    progress: Progress
+
+
+def run_study(
+    study: Study, state: FederationState, sites: Sites, run: RunFolder
+) -> Iterator[tuple[Step, FederationState]]:
+    """Take one step after the other and yield the state after each."""
+    while (step := next_step(study, state.progress)) is not None:
+        state = take_step(study, step, state, sites, run)
+        yield step, state
+
+
+def take_step(
+    study: Study, step: Step, state: FederationState, sites: Sites, run: RunFolder
+) -> FederationState:
+    """Return the state after `step`; `state` itself does not change."""
+    match step:
+        case Describe():
+            return _described(study, state, sites)
+        case MakeHints():
+            return _with_hints(study, step, state, sites)
+        case TrainRound():
+            return _trained(study, step, state, sites, run)
+        case Validate():
+            return _validated(study, step, state, sites, run)
+        case HoldOut():
+            return _held_out(study, state, sites, run)
+
+
+def _described(study: Study, state: FederationState, sites: Sites) -> FederationState:
+    figures = replies_of_all(sites, "describe", dict.fromkeys(sorted(study.sites)), None)
+    described = {
+        site: SiteDescription.model_validate_json(text) for site, text in figures.items()
+    }
+    check_descriptions(study, described)
+    return replace(state, progress=state.progress.model_copy(update={"sites": described}))
+
+
+def _with_hints(
+    study: Study, step: MakeHints, state: FederationState, sites: Sites
+) -> FederationState:
+    plan = HintPlan(generation=step.generation, models=state.progress.generation_models)
+    replies = replies_of_all(
+        sites, "hints", dict.fromkeys(study.sources, plan), state.parameters
+    )
+    hints = {site: HintFigures.model_validate_json(text) for site, text in replies.items()}
+    progress = state.progress.model_copy(
+        update={
+            "hints": (*state.progress.hints, hints),
+            "site_seconds": state.progress.site_seconds + sum(h.seconds for h in hints.values()),
+        }
+    )
+    if converged(study, progress):
+        progress = progress.model_copy(update={"converged_at": step.generation - 1})
+    return replace(state, progress=progress)
+
+
+def _trained(
+    study: Study, step: TrainRound, state: FederationState, sites: Sites, run: RunFolder
+) -> FederationState:
+    result = train_round(
+        study, step, state.parameters, state.progress.generation_models, sites, run
+    )
+    spent = sum(figures.seconds for figures in result.summary.trained.values())
+    progress = state.progress.model_copy(
+        update={
+            "rounds": (*state.progress.rounds, result.summary),
+            "site_seconds": state.progress.site_seconds + spent,
+        }
+    )
+    return FederationState(result.parameters, progress)
+
+
+def _validated(
+    study: Study, step: Validate, state: FederationState, sites: Sites, run: RunFolder
+) -> FederationState:
+    progress = state.progress
+    measured = (
+        validate(study, step.generation, state.parameters, sites)
+        if study.evaluation.select == "worst-site"
+        else {}
+    )
+    progress = progress.model_copy(
+        update={
+            "validations": (*progress.validations, measured),
+            "generation_models": (
+                *progress.generation_models,
+                run.keep_model(state.parameters),
+            ),
+            "site_seconds": progress.site_seconds + sum(e.seconds for e in measured.values()),
+        }
+    )
+    return replace(state, progress=progress)
+
+
+def _held_out(
+    study: Study, state: FederationState, sites: Sites, run: RunFolder
+) -> FederationState:
+    generation = select_generation(study, state.progress.validations)
+    parameters = run.model(state.progress.generation_models[generation - 1])
+    final = hold_out(study, generation, parameters, sites)
+    spent = sum(evaluation.seconds for evaluation in final.values())
+    progress = state.progress.model_copy(
+        update={"final": final, "site_seconds": state.progress.site_seconds + spent}
+    )
+    return FederationState(parameters, progress)

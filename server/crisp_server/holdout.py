@@ -1,0 +1,89 @@
+"""Measuring: validation at the sources, selection by the worst of them, the held-out sites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from crisp_core.arrays import Parameters
+from crisp_core.errors import StudyError
+from crisp_core.schema.messages import Evaluation, EvaluatePlan, SiteDescription
+from crisp_core.schema.study import Study
+from crisp_server.sites import Sites, replies_of_all
+
+
+def validate(
+    study: Study, generation: int, parameters: Parameters, sites: Sites
+) -> dict[str, Evaluation]:
+    """Measure M(generation) on the validation patients of every source."""
+    plan = EvaluatePlan(
+        purpose="validation", generation=generation, recursions=_recursions(study, generation)
+    )
+    return _evaluations(sites, dict.fromkeys(study.sources, plan), parameters)
+
+
+def hold_out(
+    study: Study, generation: int, parameters: Parameters, sites: Sites
+) -> dict[str, Evaluation]:
+    """Measure the selected model, once, at every site: held-out first, then the sources."""
+    plan = EvaluatePlan(
+        purpose="final", generation=generation, recursions=_recursions(study, generation)
+    )
+    names = (*study.held_out, *study.sources)
+    return _evaluations(sites, dict.fromkeys(names, plan), parameters)
+
+
+def select_generation(study: Study, validations: Sequence[Mapping[str, Evaluation]]) -> int:
+    """Return the 1-based generation whose worst source site is best; the earlier one on a tie."""
+    if study.evaluation.select == "last":
+        return len(validations)
+    worst = [min(site_dice(e) for e in validation.values()) for validation in validations]
+    return worst.index(max(worst)) + 1
+
+
+def site_dice(evaluation: Evaluation) -> float:
+    """Mean Dice of a site: over its cases, each the mean over its structures."""
+    return fmean(
+        fmean(figures.dice for figures in case.answer.structures.values())
+        for case in evaluation.cases
+    )
+
+
+def check_descriptions(study: Study, sites: Mapping[str, SiteDescription]) -> None:
+    """Refuse, before round 1, a study whose selection would lack a figure.
+
+    Raises:
+        StudyError: If a source has no training case, a site nothing to measure, or selection
+            needs validation patients that a source does not have.
+    """
+    for name in study.sources:
+        if sites[name].train_cases == 0:
+            raise _too_few(name, "at least one training case", "none")
+        if study.evaluation.select == "worst-site" and sites[name].validation_cases == 0:
+            raise _too_few(name, "at least one validation patient", "none")
+    for name in study.held_out:
+        description = sites[name]
+        if (
+            description.train_cases + description.validation_cases + description.test_cases
+        ) == 0:
+            raise _too_few(name, "at least one case", "none")
+
+
+def _too_few(site: str, expected: str, got: str) -> StudyError:
+    return StudyError(
+        expected=expected,
+        got=got,
+        where=f"site {site!r}",
+        fix='Add patients, raise evaluation.validation_share, or set evaluation.select = "last"',
+    )
+
+
+def _recursions(study: Study, generation: int) -> int:
+    return min(generation, study.recursions)
+
+
+def _evaluations(
+    sites: Sites, plans: Mapping[str, EvaluatePlan], parameters: Parameters
+) -> dict[str, Evaluation]:
+    figures = replies_of_all(sites, "evaluate", plans, parameters)
+    return {site: Evaluation.model_validate_json(text) for site, text in figures.items()}

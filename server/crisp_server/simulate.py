@@ -1,0 +1,146 @@
+"""A federation on one machine: every site a folder, one command from study to report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from crisp_core.errors import CrispError, RunStateError, StudyError
+from crisp_core.files.atomic import write_text
+from crisp_core.report.page import write_report
+from crisp_core.schema.manifest import RunFacts, SiteSettings
+from crisp_core.schema.study import SiteEntry, Study
+from crisp_core.schema.summary import RunSummary
+from crisp_server.simulation.engine import run_flower_simulation
+from crisp_server.simulation.inline import run_inline
+from crisp_server.store import RunFolder
+from crisp_server.summary import panels_of, summarise
+
+Engine = Literal["inline", "flower"]
+PACKAGES = ("crisp-fl", "flwr", "torch", "numpy")
+
+
+@dataclass(frozen=True)
+class SimulationOptions:
+    """How a simulation uses this machine; none of it changes what is computed."""
+
+    engine: Engine = "inline"
+    device: str = "auto"
+    threads: int = 0
+    cache: Path | None = None
+    command: str = ""
+
+
+def parts_of(study: Study) -> dict[str, Study]:
+    """Split a study into the federations that its method stands for; name -> study.
+
+    `local` is one federation of one per source; `pooled` is one virtual site that owns every
+    source's cases; every other method is the study itself, under the name "".
+    """
+    held_out = {name: study.sites[name] for name in study.held_out}
+    one_site = study.federation.model_copy(update={"quorum": 1})
+    if study.method == "pooled":
+        data = tuple(folder for name in study.sources for folder in study.sites[name].data)
+        sites = {"pooled": SiteEntry(role="source", data=data), **held_out}
+        return {"": study.model_copy(update={"sites": sites, "federation": one_site})}
+    if study.method == "local":
+        return {
+            name: study.model_copy(
+                update={"sites": {name: study.sites[name], **held_out}, "federation": one_site}
+            )
+            for name in study.sources
+        }
+    return {"": study}
+
+
+def start(study: Study, folder: Path, options: SimulationOptions) -> RunFolder:
+    """Make the run folder and every site's own folder in it.
+
+    Raises:
+        StudyError: If a site has no data folder.
+        RunStateError: If the folder holds something already.
+    """
+    for name, site in study.sites.items():
+        if not site.data:
+            raise StudyError(
+                expected="a data folder for every site of a simulation",
+                got="none",
+                where=f"sites.{name}.data",
+                fix='Add data = "FOLDER" to that site',
+            )
+    run = RunFolder.create(folder, study, _facts(options))
+    for name, site in study.sites.items():
+        _write_site(run, study, name, site, options)
+    return run
+
+
+def carry_on(run: RunFolder, on_line: Callable[[str], None]) -> RunSummary:
+    """Bring a run to its end on its engine and write its report; a finished run is only reported.
+
+    Raises:
+        CrispError: Whatever ended the run, with the sentence of the site where it happened.
+    """
+    site_count = len(run.study.sites)
+    if run.facts.engine == "flower":
+        if run_flower_simulation(run.path, site_count, on_line) != 0:
+            raise _flower_failure(run)
+    else:
+        run_inline(run.path, site_count)
+    summary = summarise(run)
+    write_report(summary, run.path, panels_of(run))
+    return summary
+
+
+def words_of_sites(run: RunFolder) -> list[str]:
+    """Last line of each site's own log: in a simulation the reader is at the site."""
+    logs = sorted((run.path / "sites").glob("*/site.log"))
+    return [f"{log.parent.name}: {log.read_text().strip().splitlines()[-1]}" for log in logs]
+
+
+def _facts(options: SimulationOptions) -> RunFacts:
+    return RunFacts(
+        engine=options.engine,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={
+            "python": platform.python_version(),
+            **{name: version(name) for name in PACKAGES},
+        },
+        commands=(options.command,),
+    )
+
+
+def _write_site(
+    run: RunFolder, study: Study, name: str, site: SiteEntry, options: SimulationOptions
+) -> None:
+    work = run.path.resolve() / "sites" / name
+    work.mkdir(parents=True)
+    settings = SiteSettings(
+        site=name,
+        data=site.data,
+        work=str(work),
+        device=options.device,
+        threads=options.threads,
+        pseudonym_key=hashlib.sha256(f"{study.seed}/{name}".encode()).hexdigest(),
+        cache=str((options.cache / name).resolve()) if options.cache else "",
+    )
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.model_dump().items()]
+    write_text(work / "site.toml", "\n".join(lines) + "\n")
+
+
+def _flower_failure(run: RunFolder) -> CrispError:
+    """Read why a run in Flower's processes ended: its own last words are in the event log."""
+    lines = (run.path / "events.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1]) if lines else {}
+    return RunStateError(
+        expected="a run that Flower calls completed",
+        got=str(last.get("sentence", "an end without a reason")).rstrip("."),
+        where=str(run.path),
+        fix=f"Mend it, then `crisp resume {run.path}`",
+    )

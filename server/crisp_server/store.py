@@ -1,0 +1,206 @@
+"""The run folder: after every step the model and what led to it, in one atomic move.
+
+    study.json      the canonical study          run.json      engine, versions, commands
+    state.json      the one pointer: progress and the hash of its model
+    models/         safetensors, named by content hash
+    spool/          updates of the round in progress, one file a site
+    ledger.jsonl    hash-chained record of who took part
+    sites/          each site's own folder, in a simulation
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from crisp_core.arrays import Parameters
+from crisp_core.errors import RunStateError
+from crisp_core.files.atomic import write_text
+from crisp_core.files.checkpoint import content_hash, read_parameters, write_parameters
+from crisp_core.schema.manifest import Progress, RunFacts, SavedState
+from crisp_core.schema.study import Study
+from crisp_core.trust.ledger import Ledger
+
+
+class RunFolder:
+    """One run on disk. Every method leaves the folder such that a kill loses at most one step."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ledger = Ledger(path / "ledger.jsonl")
+
+    @classmethod
+    def create(cls, path: Path, study: Study, facts: RunFacts) -> RunFolder:
+        """Start a run in an absent or empty folder.
+
+        Raises:
+            RunStateError: If the folder holds something already, or cannot be written.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunStateError(
+                expected="an empty or absent run folder",
+                got="one with something in it",
+                where=str(path),
+                fix=f"Continue it with `crisp resume {path}` or name another with --run",
+            )
+        try:
+            (path / "models").mkdir(parents=True)
+            (path / "spool").mkdir()
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        write_text(path / "run.json", facts.model_dump_json(indent=1))
+        write_text(path / "study.json", study.model_dump_json(indent=1))
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open a run that was started before.
+
+        Raises:
+            RunStateError: If there is none.
+        """
+        if not (path / "study.json").is_file():
+            raise RunStateError(
+                expected="a run folder with a study.json",
+                got="none",
+                where=str(path),
+                fix="Start one with `crisp simulate STUDY.toml --run FOLDER`",
+            )
+        return cls(path)
+
+    @property
+    def study(self) -> Study:
+        """The study as it was started."""
+        return Study.model_validate_json((self.path / "study.json").read_text())
+
+    @property
+    def facts(self) -> RunFacts:
+        """Engine, versions and commands of the run."""
+        return RunFacts.model_validate_json((self.path / "run.json").read_text())
+
+    def note_command(self, command: str) -> None:
+        """Add the command that continues this run to its facts."""
+        facts = self.facts
+        facts = facts.model_copy(update={"commands": (*facts.commands, command)})
+        write_text(self.path / "run.json", facts.model_dump_json(indent=1))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for one process.
+
+        Raises:
+            RunStateError: If another process holds it.
+        """
+        try:
+            handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise RunStateError(
+                expected="a run that nobody else is running",
+                got="one that another process holds",
+                where=str(self.path),
+                fix="Wait for it to end, or stop it",
+            ) from None
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    def save(self, parameters: Parameters, progress: Progress) -> None:
+        """Make this the state that `load` returns: the model first, then the pointer, atomically."""
+        state = SavedState(
+            study_hash=self.study.hash(),
+            model=self.keep_model(parameters),
+            progress=progress,
+            ledger_length=len(self.ledger),
+        )
+        write_text(self.path / "state.json", state.model_dump_json())
+        self._prune({state.model, *progress.generation_models})
+
+    def load(self) -> tuple[Parameters, Progress] | None:
+        """Return the last saved state, or None; ledger lines after it are dropped.
+
+        Raises:
+            RunStateError: If the state is unreadable or belongs to another study.
+        """
+        path = self.path / "state.json"
+        if not path.is_file():
+            return None
+        try:
+            state = SavedState.model_validate_json(path.read_text())
+        except ValueError:
+            raise self._unusable("a readable state.json", "a damaged one") from None
+        if state.study_hash != self.study.hash():
+            raise self._unusable("the state of this study", "that of another study")
+        self.ledger.truncate_to(state.ledger_length)
+        return self.model(state.model), state.progress
+
+    def keep_model(self, parameters: Parameters) -> str:
+        """Write a model under its content hash, once, and return the hash."""
+        name = content_hash(parameters)
+        path = self._model_path(name)
+        if not path.exists():
+            write_parameters(path, parameters, {"study": self.study.hash()})
+        return name
+
+    def model(self, name: str) -> Parameters:
+        """Read the model of this content hash.
+
+        Raises:
+            RunStateError: If it is absent or its bytes are not what its name says.
+        """
+        path = self._model_path(name)
+        if not path.is_file():
+            raise self._unusable(f"the model {name[:12]}", "no such file")
+        parameters, _ = read_parameters(path)
+        if content_hash(parameters) != name:
+            raise self._unusable(f"the model {name[:12]}", "a file with other content")
+        return parameters
+
+    def spool(self, site: str, parameters: Parameters) -> None:
+        """Keep one site's update until the round is averaged."""
+        write_parameters(self._spool_path(site), parameters, {})
+
+    def spooled(self, site: str) -> Parameters:
+        """Read one site's update back."""
+        return read_parameters(self._spool_path(site))[0]
+
+    def clear_spool(self) -> None:
+        """Forget the updates of a round that is averaged."""
+        for path in (self.path / "spool").iterdir():
+            path.unlink()
+
+    def _spool_path(self, site: str) -> Path:
+        return self.path / "spool" / f"{site}.safetensors"
+
+    def _model_path(self, name: str) -> Path:
+        return self.path / "models" / f"{name}.safetensors"
+
+    def _prune(self, wanted: set[str]) -> None:
+        for path in (self.path / "models").iterdir():
+            if path.name.split(".")[0] not in wanted:
+                path.unlink()
+
+    def _unusable(self, expected: str, got: str) -> RunStateError:
+        return RunStateError(
+            expected=expected,
+            got=got,
+            where=str(self.path),
+            fix="Restore the folder from a backup, or start the study in another folder",
+        )
+
+
+def _unwritable(path: Path, error: OSError) -> RunStateError:
+    return RunStateError(
+        expected="a folder that can be written",
+        got=error.strerror or "an error of the disk",
+        where=str(path),
+        fix="Free space, mend the rights, or name another folder with --run",
+    )

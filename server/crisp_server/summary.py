@@ -1,0 +1,99 @@
+"""A run folder as one value: what the report, the tables and scripts read."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from crisp_core.errors import RunStateError
+from crisp_core.schema.manifest import Progress
+from crisp_core.schema.study import Study
+from crisp_core.schema.summary import GenerationSummary, Panel, RunSummary
+from crisp_server.holdout import select_generation
+from crisp_server.store import RunFolder
+
+
+def summarise(run: RunFolder) -> RunSummary:
+    """Read a finished run.
+
+    Raises:
+        RunStateError: If the run has not come to its end.
+    """
+    saved = run.load()
+    if saved is None or not saved[1].final:
+        raise RunStateError(
+            expected="a finished run",
+            got="one that has steps left",
+            where=str(run.path),
+            fix=f"Continue it with `crisp resume {run.path}`",
+        )
+    progress, study, facts = saved[1], run.study, run.facts
+    return RunSummary(
+        study=study,
+        study_hash=study.hash(),
+        engine=facts.engine,
+        versions=facts.versions,
+        sites=progress.sites,
+        rounds=progress.rounds,
+        generations=tuple(_generations(progress)),
+        selected_generation=select_generation(study, progress.validations),
+        converged_at=progress.converged_at,
+        final=progress.final,
+        model_hash=progress.generation_models[
+            select_generation(study, progress.validations) - 1
+        ],
+        started=facts.started,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=progress.seconds,
+        site_seconds=progress.site_seconds,
+        commands=facts.commands,
+        warnings=_warnings(study, progress),
+        ledger=tuple(run.ledger.entries()),
+    )
+
+
+def panels_of(run: RunFolder) -> tuple[Panel, ...]:
+    """Read the pictures that the sites of a simulation keep; empty where they are elsewhere."""
+    found = sorted((run.path / "sites").glob("*/panels.json"))
+    rows = [row for path in found for row in json.loads(path.read_text())]
+    return tuple(Panel.model_validate(row) for row in rows)
+
+
+def _generations(progress: Progress) -> list[GenerationSummary]:
+    return [
+        GenerationSummary(
+            generation=number,
+            hints=progress.hints[number - 2] if 1 < number <= len(progress.hints) + 1 else {},
+            validation=validation,
+            model_hash=model,
+        )
+        for number, (validation, model) in enumerate(
+            zip(progress.validations, progress.generation_models, strict=True), start=1
+        )
+    ]
+
+
+def _warnings(study: Study, progress: Progress) -> tuple[str, ...]:
+    """Sentences that a reader must see first."""
+    sentences = [
+        f"DEGRADED: round {summary.round_number} went without {site} ({reason})"
+        for summary in progress.rounds
+        for site, reason in summary.missing.items()
+    ]
+    if study.evaluation.select == "last":
+        sentences.append("The last generation was taken: this study has no validation selection")
+    ratios = {
+        site: figures.noise_ratio
+        for site, figures in progress.rounds[-1].trained.items()
+        if figures.noise_ratio is not None
+    }
+    sentences += [
+        f"Noise is {ratio:.2f} of the features' spread at {site} (0.2 to 1.0 is usual): "
+        "change crisp.sigma"
+        for site, ratio in ratios.items()
+        if not _USUAL_NOISE[0] <= ratio <= _USUAL_NOISE[1]
+    ]
+    return tuple(sentences)
+
+
+_USUAL_NOISE = (0.2, 1.0)

@@ -1,0 +1,109 @@
+"""What one sees while a federation runs: one bar for the study, one line a site."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as TimeLeftColumn
+from rich.table import Table
+
+from crisp_core.schema.study import Study
+from crisp_server.steps import round_plan
+
+LOOK_EVERY_S = 0.25
+_DOING = {
+    "describe": "describing its data",
+    "train": "training",
+    "hints": "making hints",
+    "evaluate": "measuring",
+}
+_DONE = {
+    "describe": "described",
+    "train": "trained",
+    "hints": "hints made",
+    "evaluate": "measured",
+}
+
+
+def step_count(study: Study) -> int:
+    """Count the steps of a whole study: the length of its bar."""
+    generations = study.crisp.generations
+    hint_steps = 0 if study.crisp.hint == "none" else generations - 1
+    return 2 + hint_steps + len(round_plan(study)) + generations
+
+
+@contextmanager
+def watching(study: Study, events: Path, console: Console, title: str) -> Iterator[None]:
+    """Show the run whose events appear in `events` until the block ends."""
+    view = _View(study, title)
+    stop = threading.Event()
+    with Live(view.drawn(), console=console, refresh_per_second=4) as live:
+        thread = threading.Thread(target=_follow, args=(events, view, live, stop), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            live.update(view.drawn())
+
+
+def _follow(events: Path, view: _View, live: Live, stop: threading.Event) -> None:
+    position = events.stat().st_size if events.exists() else 0
+    while True:
+        last_look = stop.is_set()
+        if events.exists():
+            with events.open(encoding="utf-8") as file:
+                file.seek(position)
+                for line in file:
+                    view.note(json.loads(line))
+                position = file.tell()
+            live.update(view.drawn())
+        if last_look:
+            return
+        stop.wait(LOOK_EVERY_S)
+
+
+class _View:
+    """Bar and site lines; changed only by `note`."""
+
+    def __init__(self, study: Study, title: str) -> None:
+        self._study = study
+        self._sites = dict.fromkeys((*study.sources, *study.held_out), "waiting")
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeLeftColumn(),
+        )
+        self._task = self._bar.add_task(title, total=step_count(study))
+
+    def note(self, event: dict[str, Any]) -> None:
+        """Take in one event of the run."""
+        kind = event["event"]
+        if kind in ("started", "saved"):
+            self._bar.update(self._task, completed=event["steps_done"])
+        elif kind == "asked":
+            self._sites.update(dict.fromkeys(event["sites"], _DOING[event["action"]] + " …"))
+        elif kind == "answered":
+            state = f"[red]{event['fault']}" if event["fault"] else _DONE[event["action"]]
+            self._sites[event["site"]] = state
+        elif kind == "finished":
+            self._bar.update(self._task, completed=step_count(self._study))
+
+    def drawn(self) -> Group:
+        """Draw the present state."""
+        table = Table.grid(padding=(0, 2))
+        for site, state in self._sites.items():
+            role = self._study.sites[site].role
+            table.add_row(f"  {site}", f"[dim]{role}", state)
+        return Group(self._bar, table)
