@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib.metadata import version
 
 import numpy as np
+from crisp_core.model.parameters import load_arrays, to_arrays
 
 from crisp_client.cases import SiteCases, open_cases
 from crisp_client.device import Workbench, workbench_of
@@ -18,7 +19,6 @@ from crisp_client.training import train_round
 from crisp_core.arrays import Parameters
 from crisp_core.errors import StudyError
 from crisp_core.model.from_study import segmenter_of
-from crisp_core.model.parameters import load_arrays, to_arrays
 from crisp_core.model.segmenter import Segmenter
 from crisp_core.schema.manifest import SiteSettings
 from crisp_core.schema.messages import EvaluatePlan, HintPlan, SiteDescription, TrainPlan
@@ -42,10 +42,7 @@ def describe(request: Request) -> Departure:
     site = open_cases(request.settings, request.study)
     train = [site.prepared(case) for case in site.of("train")]
     every = [site.prepared(case) for case in site.cases]
-    voxels = sum(
-        np.bincount(np.ravel(p.labels), minlength=len(request.study.classes) + 1) for p in every
-    )
-    spacing = np.median([prepared.grid.spacing_mm for prepared in every], axis=0)
+    depth, height, width = np.median([case.grid.spacing_mm for case in every], axis=0)
     figures = SiteDescription(
         site=request.settings.site,
         role=request.study.sites[request.settings.site].role,
@@ -55,10 +52,10 @@ def describe(request: Request) -> Departure:
         patients=len({case.patient_id for case in site.cases}),
         train_slices=sum(len(prepared.labels) for prepared in train),
         class_voxels={
-            name: int(voxels[number])
+            name: sum(int((case.labels == number).sum()) for case in every)
             for number, name in enumerate(request.study.classes, start=1)
         },
-        spacing_mm_median=tuple(float(mm) for mm in spacing),
+        spacing_mm_median=(float(depth), float(height), float(width)),
         software={
             "python": platform.python_version(),
             **{name: version(name) for name in PACKAGES},

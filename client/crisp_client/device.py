@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,8 +28,8 @@ class Workbench:
 
     def placed(self, segmenter: Segmenter) -> Segmenter:
         """Move a network here."""
-        layout = torch.channels_last if self.accelerated else torch.contiguous_format
-        return segmenter.to(self.device, memory_format=layout)
+        placed = segmenter.to(self.device)
+        return placed.to(memory_format=torch.channels_last) if self.accelerated else placed
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
@@ -53,8 +54,6 @@ def workbench_of(settings: SiteSettings) -> Workbench:
     Raises:
         UsageError: If the named device is not there.
     """
-    import os
-
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
     cuda = torch.cuda.is_available()
     if settings.device == "auto":

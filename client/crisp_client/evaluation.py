@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from crisp_core.model.hinting import KeyedNoise
+from crisp_core.model.refine import Pass, Refinement, refine
 
 from crisp_client.cases import SiteCases, with_neighbours
 from crisp_client.device import Workbench
@@ -18,11 +21,16 @@ from crisp_core.files.examine import open_case
 from crisp_core.files.preprocess import restore_mask, restore_probabilities
 from crisp_core.files.volumes import Volume
 from crisp_core.model.from_study import hint_options_of
-from crisp_core.model.hinting import KeyedNoise
-from crisp_core.model.refine import Pass, Refinement, refine
 from crisp_core.model.segmenter import Segmenter
 from crisp_core.numerics.agreement import changed_share, mask_agreement
-from crisp_core.numerics.metrics import dice, hd95, precision, sensitivity, volume_error
+from crisp_core.numerics.metrics import (
+    Hd95Definition,
+    dice,
+    hd95,
+    precision,
+    sensitivity,
+    volume_error,
+)
 from crisp_core.report.pictures import panel_views
 from crisp_core.schema.messages import (
     CaseFigures,
@@ -141,7 +149,7 @@ def _recursion(
     spacing_mm: tuple[float, float, float],
 ) -> RecursionFigures:
     one = passes[number]
-    before = passes[number - 1].labels if number else None
+    labels = [torch.from_numpy(each.labels) for each in passes[: number + 1]]
     definition = site.study.evaluation.hd95
     return RecursionFigures(
         structures={
@@ -150,7 +158,7 @@ def _recursion(
         },
         uncertain=float((one.support & ~one.core).any(axis=1).mean()),
         support_coverage=float(one.support.any(axis=1).mean()),
-        changed=None if before is None else changed_share(one.labels, before),
+        changed=changed_share(labels[-2], labels[-1]) if number else None,
         entropy=one.entropy,
     )
 
@@ -160,11 +168,14 @@ def _structure(
     index: int,
     labels: IntArray,
     spacing_mm: tuple[float, float, float],
-    definition: str,
+    definition: Hd95Definition,
 ) -> StructureFigures:
     predicted, reference = one.labels == index + 1, labels == index + 1
-    core_precision, core_recall = mask_agreement(one.core[:, index], reference)
-    support_precision, support_recall = mask_agreement(one.support[:, index], reference)
+    true = torch.from_numpy(reference)
+    core_precision, core_recall = mask_agreement(torch.from_numpy(one.core[:, index]), true)
+    support_precision, support_recall = mask_agreement(
+        torch.from_numpy(one.support[:, index]), true
+    )
     return StructureFigures(
         dice=dice(predicted, reference),
         hd95_mm=hd95(predicted, reference, spacing_mm, definition),

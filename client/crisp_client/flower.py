@@ -51,7 +51,7 @@ def _answer(action: Action, message: Message, context: Context) -> Message:
         settings = _settings(context)
         site, log = settings.site, Path(settings.work) / "site.log"
         departure = checked(action(_request(message, settings)))
-    except Exception as error:  # noqa: BLE001 - nothing of an error's text may leave
+    except Exception as error:  # nothing of an error's text may leave
         departure = fault_of(error, log)
     return _message(departure, site, message)
 
@@ -60,11 +60,11 @@ def _settings(context: Context) -> SiteSettings:
     if "site-settings" in context.node_config:
         return load_settings(Path(str(context.node_config["site-settings"])))
     run_folder = Path(str(context.run_config["run"]))
-    return settings_of_partition(run_folder, int(context.node_config["partition-id"]))
+    return settings_of_partition(run_folder, int(str(context.node_config["partition-id"])))
 
 
 def _request(message: Message, settings: SiteSettings) -> Request:
-    config = message.content[wire.CONFIG]
+    config = message.content.config_records[wire.CONFIG]
     if config[wire.PROTOCOL_KEY] != wire.PROTOCOL:
         raise StudyError(
             expected=f"protocol {wire.PROTOCOL}",
@@ -72,7 +72,7 @@ def _request(message: Message, settings: SiteSettings) -> Request:
             where="message of the coordinator",
             fix="Install the same version of crisp-fl on both sides",
         )
-    arrays = message.content[wire.ARRAYS]
+    arrays = message.content.array_records[wire.ARRAYS]
     return Request(
         settings=settings,
         study=Study.model_validate_json(str(config[wire.STUDY_KEY])),

@@ -9,17 +9,18 @@ from statistics import fmean
 
 import numpy as np
 import torch
+from crisp_core.model.hinting import HintOptions, Hints, KeyedNoise, make_hints
 
 from crisp_client.cases import SiteCases, with_neighbours
 from crisp_client.device import Workbench
+from crisp_core.arrays import IntArray
 from crisp_core.errors import DataError
 from crisp_core.files.cohort import Case
 from crisp_core.files.hint_store import HintStore, StoredHints
 from crisp_core.model.from_study import hint_options_of
-from crisp_core.model.hinting import HintOptions, Hints, KeyedNoise, make_hints
 from crisp_core.model.segmenter import Segmenter
-from crisp_core.numerics.agreement import changed_share, mask_agreement
-from crisp_core.numerics.hints import binary_hint, null_hint, rank_hint
+from crisp_core.numerics.agreement import changed_share, coverage, mask_agreement
+from crisp_core.numerics.hints import binary_hint, null_hint, rank_hint, uncertainty_region
 from crisp_core.schema.messages import HintFigures
 
 
@@ -54,9 +55,7 @@ def _regenerate_case(
     store, generation = store_of(site), len(models) + 1
     prepared, options = site.prepared(case), hint_options_of(site.study)
     images = with_neighbours(prepared.images, site.study.model.slices_in)
-    previous = (
-        store.read(case.case_id, generation - 1, models[-2]) if len(models) > 1 else None
-    )
+    previous = store.read(case.case_id, generation - 1, models[-2]) if len(models) > 1 else None
     hint = as_hint(previous, options) if previous else None
     noise = KeyedNoise(site.study.seed, site.noise_key(case), generation)
     try:
@@ -71,7 +70,7 @@ def _regenerate_case(
         ) from None
     stored = _stored(made, options)
     store.write(case.case_id, generation, stored, models[-1])
-    return _figures(made, stored, previous, np.asarray(prepared.labels))
+    return _figures(made, stored, previous, torch.tensor(prepared.labels))
 
 
 def as_hint(stored: StoredHints, options: HintOptions) -> torch.Tensor:
@@ -128,22 +127,27 @@ def _stored(made: Hints, options: HintOptions) -> StoredHints:
 
 
 def _figures(
-    made: Hints, stored: StoredHints, previous: StoredHints | None, labels: np.ndarray
+    made: Hints, stored: StoredHints, previous: StoredHints | None, reference: torch.Tensor
 ) -> dict[str, float | None]:
-    classes = range(stored.core.shape[1])
-    pairs = [(c, labels == c + 1) for c in classes]
-    core = [mask_agreement(stored.core[:, c], reference) for c, reference in pairs]
-    support = [mask_agreement(stored.support[:, c], reference) for c, reference in pairs]
+    masks = [reference == number + 1 for number in range(made.core.shape[1])]
+    core = [mask_agreement(made.core[:, c].cpu(), mask) for c, mask in enumerate(masks)]
+    support = [mask_agreement(made.support[:, c].cpu(), mask) for c, mask in enumerate(masks)]
     return {
         "core_precision": _mean(precision for precision, _ in core),
         "core_recall": _mean(recall for _, recall in core),
         "support_precision": _mean(precision for precision, _ in support),
         "support_recall": _mean(recall for _, recall in support),
-        "support_coverage": float(stored.support.any(axis=1).mean()),
-        "uncertain": float((stored.support & ~stored.core).any(axis=1).mean()),
-        "changed": changed_share(stored.grade_sums, previous.grade_sums) if previous else None,
-        "pixels_changed": changed_share(stored.labels, previous.labels) if previous else None,
+        "support_coverage": coverage(made.support.any(dim=1)),
+        "uncertain": coverage(uncertainty_region(made.core, made.support)),
+        "changed": _changed(stored.grade_sums, previous.grade_sums if previous else None),
+        "pixels_changed": _changed(stored.labels, previous.labels if previous else None),
     }
+
+
+def _changed(now: IntArray, before: IntArray | None) -> float | None:
+    if before is None:
+        return None
+    return changed_share(torch.from_numpy(before), torch.from_numpy(now))
 
 
 def _summary(rows: list[dict[str, float | None]], seconds: float) -> HintFigures:

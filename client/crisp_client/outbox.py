@@ -1,4 +1,4 @@
-"""The one door out of the hospital: figures and named arrays, checked; errors without their text."""
+"""The one door out of the hospital: figures and arrays, checked; errors without their text."""
 
 from __future__ import annotations
 

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from crisp_core.model.step import StepFigures, StepOptions, accumulate_gradients
 
 from crisp_client.cases import SiteCases, TrainingSlices
 from crisp_client.device import Workbench
 from crisp_client.hints import TrainingHints
 from crisp_core.model.segmenter import Segmenter
-from crisp_core.model.step import StepFigures, StepOptions, accumulate_gradients
 from crisp_core.numerics.appearance import apply_appearance, draw_appearance
-from crisp_core.numerics.geometry import apply_affine, draw_affine
+from crisp_core.numerics.geometry import apply_affine, draw_affine, null_fill
 from crisp_core.numerics.hints import uncertainty_region
 from crisp_core.numerics.randomness import keyed_generator, keyed_normal
 from crisp_core.numerics.schedule import learning_rate
@@ -142,13 +142,12 @@ class BatchSource:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Geometry moves images, hints and labels together; appearance touches images only."""
         affine = draw_affine(len(images), generator=self._generator)
-        null = hints.new_tensor([0.0, 1.0]).repeat_interleave(hints.shape[1] // 2)
         images = apply_affine(images, affine, fill=OUTSIDE_IMAGE)
         if self._hinted:
-            hints = apply_affine(hints, affine, fill=null)
-        moved = apply_affine(labels[:, None].float(), affine, mode="nearest", fill=0.0)
+            hints = apply_affine(hints, affine, fill=null_fill(hints.shape[1] // 2))
+        labels = apply_affine(labels[:, None], affine, mode="nearest")[:, 0]
         look = draw_appearance(len(images), generator=self._generator)
-        return apply_appearance(images, look), hints, moved[:, 0].round().long()
+        return apply_appearance(images, look), hints, labels
 
     def _region(self, hints: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """Where the squeeze acts: support without core for binary hints, everywhere for ranks."""

@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +16,8 @@ from crisp_core.errors import UsageError
 from crisp_core.numerics.phantom.cardiac import cardiac_patient
 from crisp_core.numerics.phantom.case import PhantomCase
 from crisp_core.numerics.phantom.scanners import SCANNERS
+from crisp_core.numerics.phantom.tumours import HOSPITALS, tumour_patient
+from crisp_core.numerics.phantom.vessels import vessel_patient
 
 COMPRESSION_LEVEL = 3
 
@@ -42,6 +45,24 @@ KINDS = {
         patient_count=8,
         labels=("left cavity", "myocardium", "right cavity"),
         patient=cardiac_patient,
+    ),
+    "vessel-contrast": PhantomKind(
+        sites=("contrast-1", "contrast-2", "plain-1", "plain-2"),
+        patient_count=6,
+        labels=("vessel",),
+        patient=vessel_patient,
+    ),
+    "vessel-covid": PhantomKind(
+        sites=("normal-1", "normal-2", "covid-1"),
+        patient_count=6,
+        labels=("vessel",),
+        patient=vessel_patient,
+    ),
+    "brain": PhantomKind(
+        sites=tuple(HOSPITALS),
+        patient_count=8,
+        labels=("tumour core", "oedema"),
+        patient=tumour_patient,
     ),
 }
 
@@ -113,7 +134,7 @@ def _write_site(folder: Path, cases: Iterable[PhantomCase]) -> None:
 
 def volume_bytes(array: AnyArray, affine: FloatArray) -> bytes:
     """Return a compressed NIfTI-1 file that depends on nothing but its arguments."""
-    volume = nib.Nifti1Image(np.asarray(array), affine)  # type: ignore[no-untyped-call]  # untyped library
+    volume: Any = nib.Nifti1Image(np.asarray(array), affine)
     volume.header.set_xyzt_units("mm")
     volume.set_qform(affine, code=1)
     volume.set_sform(affine, code=1)

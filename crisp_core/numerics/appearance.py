@@ -122,15 +122,16 @@ def with_bias_field(images: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
 def with_blur(images: torch.Tensor, sigma_voxels: torch.Tensor) -> torch.Tensor:
     """Blur each sample with its own Gaussian; sigma 0 leaves a sample as it is.
 
-    The kernel reaches three sigmas of the widest sample and the edge is repeated.
+    Each kernel reaches three of its own sigmas, whoever else is in the batch; edges are repeated.
     """
     chosen = torch.nonzero(sigma_voxels > 0).flatten().tolist()
     if not chosen:
         return images
     sigma = sigma_voxels[chosen].to(images)
-    radius = math.ceil(3 * float(sigma.max()))
+    reach = (3 * sigma[:, None]).ceil()
+    radius = int(reach.max())
     offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
-    kernel = (-0.5 * (offsets / sigma[:, None]).square()).exp()
+    kernel = (-0.5 * (offsets / sigma[:, None]).square()).exp() * (offsets.abs() <= reach)
     kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(images.shape[1], dim=0)
     planes = images[chosen].flatten(0, 1).unsqueeze(0)
     padded = functional.pad(planes, (radius,) * 4, mode="replicate")

@@ -20,12 +20,12 @@ from crisp_core.report.svg import drawing, element, percent
 
 HELD_OUT_STYLES = 6
 SOURCE_STYLES = 4
-STRIP_PX = 30
+STRIP_PX = 44
 MIDDLE_PX = STRIP_PX / 2
-BOX_PX = 44
+BOX_PX = 48
 AXIS_PX = 22
 CHART_WIDTH, CHART_HEIGHT = 280, 176
-LEFT, RIGHT, TOP, BOTTOM = 38, 8, 8, 34
+LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 34
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,15 @@ def swatch(style: str) -> Markup:
 
 def axis_strip(scale: Scale) -> Markup:
     """Draw the tick labels under a column of strips."""
-    last = len(scale.ticks) - 1
     labels = (
         element(
             "text",
             scale.label(tick),
             x=percent(scale.place(tick)),
             y=14,
-            class_="tick",
-            text_anchor={0: "start", last: "end"}.get(index, "middle"),
+            class_="tick middle",
         )
-        for index, tick in enumerate(scale.ticks)
+        for tick in scale.ticks
     )
     return element("svg", *labels, class_="strip", height=AXIS_PX, aria_hidden="true")
 

@@ -99,6 +99,7 @@ def page(summary: RunSummary, tables: RunTables, panels: Sequence[Panel] = ()) -
         tables=tables,
         held_out=of_role(tables.results, "held-out"),
         sources=of_role(tables.results, "source"),
+        trained={site for row in tables.rounds for site in row.trained},
         styles=site_styles(roles),
         metrics=METRICS,
         fall=FALL,
@@ -112,7 +113,9 @@ def page(summary: RunSummary, tables: RunTables, panels: Sequence[Panel] = ()) -
 
 def _points(summary: RunSummary) -> dict[str, dict[str, dict[str, float]]]:
     """Return structure -> site -> case -> Dice, for the box plots."""
-    groups = {ALL: summary.study.classes, **{name: (name,) for name in summary.study.classes}}
+    classes = summary.study.classes
+    groups = {ALL: classes} if len(classes) > 1 else {}
+    groups |= {name: (name,) for name in classes}
     return {
         name: {
             site: {

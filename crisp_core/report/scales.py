@@ -10,6 +10,12 @@ STEPS = (1, 2, 2.5, 5, 10)
 MARGIN = 0.02
 """Share of the drawing that is kept free at either end, so that a dot at 0 or 1 is not cut."""
 
+MOST_DECIMALS = 4
+NOTHING = 1e-9
+"""Figures up to this are drawn as 0."""
+LEAST_SPAN = 0.1
+"""An axis spans at least this share of its largest value: noise does not look like a trend."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -26,22 +32,21 @@ class Scale:
 
     def label(self, tick: float) -> str:
         """Write a tick with as many decimals as its neighbours need."""
-        return f"{tick:.{self.decimals}f}"
+        return f"{tick:.{self.decimals}f}" if self.decimals <= MOST_DECIMALS else f"{tick:.1e}"
 
 
 def scale_over(values: Iterable[float], intervals: int = 4) -> Scale:
     """Return an axis with round ticks that holds all `values` in about `intervals` steps.
 
+    The values are 0 or more; where none exceeds 1, neither does the axis.
+
     Examples:
         >>> scale_over([0.71, 0.88]).ticks
         (0.7, 0.75, 0.8, 0.85, 0.9)
-        >>> scale_over([3.0]).ticks
-        (2.5, 3.0, 3.5)
+        >>> scale_over([1.0]).ticks
+        (0.9, 0.925, 0.95, 0.975, 1.0)
     """
-    known = list(values) or [0.0, 1.0]
-    low, high = min(known), max(known)
-    if math.isclose(low, high, abs_tol=1e-9):
-        low, high = low - 0.5, high + 0.5
+    low, high = _span(list(values) or [0.0, 1.0])
     step = _round_step((high - low) / intervals)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     decimals = max(0, -math.floor(math.log10(step)) + (_leading(step) == 2.5))  # noqa: PLR2004 - the one step of two digits
@@ -51,6 +56,14 @@ def scale_over(values: Iterable[float], intervals: int = 4) -> Scale:
 
 UNIT_SCALE = Scale((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), 1)
 """Dice and every other share, drawn whole: nothing looks worse or better than it is."""
+
+
+def _span(values: list[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    span = max(high - low, LEAST_SPAN * (high if high > NOTHING else 1.0))
+    top = (low + high + span) / 2
+    top = max(span, min(1.0, top) if high <= 1 else top)
+    return top - span, top
 
 
 def _round_step(raw: float) -> float:

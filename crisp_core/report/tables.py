@@ -58,8 +58,8 @@ class Bootstrap:
     def interval(self, values: Sequence[float], patients: Sequence[str], *words: str) -> Interval:
         """Return mean and interval of `values`, one per case."""
         return mean_interval(
-            np.array(values),
-            np.array(patients),
+            values,
+            patients,
             samples=self.samples,
             generator=np.random.default_rng(keyed_seed("report", self.key, *words)),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import Evaluation, HintFigures, SiteDescription
 from crisp_core.schema.summary import RoundSummary
@@ -10,7 +12,7 @@ from crisp_core.schema.summary import RoundSummary
 class Progress(Frozen):
     """Every step that is finished, in figures; saved with the model after each of them."""
 
-    sites: dict[str, SiteDescription] = {}
+    sites: dict[str, SiteDescription] = Field(default_factory=dict)
     hints: tuple[dict[str, HintFigures], ...] = ()
     """One entry per generation begun after the first, in order: generations 2, 3, …"""
     rounds: tuple[RoundSummary, ...] = ()
@@ -19,7 +21,7 @@ class Progress(Frozen):
     generation_models: tuple[str, ...] = ()
     """Content hash of M(1), M(2), …"""
     converged_at: int | None = None
-    final: dict[str, Evaluation] = {}
+    final: dict[str, Evaluation] = Field(default_factory=dict)
     site_seconds: float = 0.0
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Methods by one word: what each word sets before the study's own keys are read.
 
-`crisp-paper` and `crisp` are the two columns of the method's table (printed, recommended); `fedavg` is
-the same schedule of rounds and steps without hints, squeeze or recursion.
+`crisp-paper` and `crisp` are the two columns of the method's table (printed, recommended); `fedavg`
+is the same schedule of rounds and steps without hints, squeeze or recursion.
 """
 
 from __future__ import annotations

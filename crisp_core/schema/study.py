@@ -33,7 +33,9 @@ class SiteEntry(Frozen):
     @field_validator("data", mode="before")
     @classmethod
     def _one_folder(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
+        if isinstance(value, str):
+            return (value,)
+        return tuple(value) if isinstance(value, list) else value
 
 
 class ModelConfig(Frozen):

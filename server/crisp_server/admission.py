@@ -15,7 +15,7 @@ def admit(site: str, update: Parameters, sent: Parameters) -> Parameters:
         UpdateRefusedError: Naming the site, the array and what is wrong with it.
     """
     if set(update) != set(sent):
-        odd = sorted(set(update) ^ set(sent))[0]
+        odd = min(set(update) ^ set(sent))
         got = "no array" if odd in sent else "an unknown array"
         raise _refused(site, "the arrays that were sent out", f"{got} {odd!r}")
     for name, reference in sent.items():

@@ -130,9 +130,7 @@ def compare(
 
         whole = load_study(study)
         folder = run or Path("runs") / f"{whole.name}-comparison"
-        options = SimulationOptions(
-            engine, device, threads, folder / "cache", shlex.join(sys.argv)
-        )
+        options = SimulationOptions(engine, device, threads, folder / "cache", shlex.join(sys.argv))
         compare_all(
             whole,
             methods.split(","),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from crisp_core.model.parameters import to_arrays
+
 from crisp_core.arrays import Parameters
 from crisp_core.files.checkpoint import content_hash, write_parameters
 from crisp_core.model.from_study import segmenter_of
-from crisp_core.model.parameters import to_arrays
 from crisp_core.schema.manifest import Progress
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import RoundSummary
@@ -39,9 +40,7 @@ def conduct(run: RunFolder, sites: Sites) -> FederationState:
         _note(run, step, state)
         run.save(state.parameters, state.progress)
         log.write("saved", step=type(step).__name__, steps_done=_steps_done(state.progress))
-    write_parameters(
-        run.path / "model.safetensors", state.parameters, {"study": study.hash()}
-    )
+    write_parameters(run.path / "model.safetensors", state.parameters, {"study": study.hash()})
     log.write("finished", model=content_hash(state.parameters))
     return state
 

@@ -129,11 +129,11 @@ def _reply(message: Message, site: str) -> SiteReply:
     if message.has_error():
         fault = SiteFault(code=f"flower-{message.error.code}", sentence="The site did not finish")
         return SiteReply(site, fault=fault)
-    config = message.content[wire.CONFIG]
+    config = message.content.config_records[wire.CONFIG]
     fault_text, figures = str(config[wire.FAULT_KEY]), str(config[wire.FIGURES_KEY])
     if fault_text:
         return SiteReply(site, fault=SiteFault.model_validate_json(fault_text))
-    arrays = message.content[wire.ARRAYS]
+    arrays = message.content.array_records[wire.ARRAYS]
     return SiteReply(site, figures, {name: array.numpy() for name, array in arrays.items()})
 
 

@@ -61,9 +61,7 @@ def take_step(
 
 def _described(study: Study, state: FederationState, sites: Sites) -> FederationState:
     figures = replies_of_all(sites, "describe", dict.fromkeys(sorted(study.sites)), None)
-    described = {
-        site: SiteDescription.model_validate_json(text) for site, text in figures.items()
-    }
+    described = {site: SiteDescription.model_validate_json(text) for site, text in figures.items()}
     check_descriptions(study, described)
     return replace(state, progress=state.progress.model_copy(update={"sites": described}))
 
@@ -72,9 +70,7 @@ def _with_hints(
     study: Study, step: MakeHints, state: FederationState, sites: Sites
 ) -> FederationState:
     plan = HintPlan(generation=step.generation, models=state.progress.generation_models)
-    replies = replies_of_all(
-        sites, "hints", dict.fromkeys(study.sources, plan), state.parameters
-    )
+    replies = replies_of_all(sites, "hints", dict.fromkeys(study.sources, plan), state.parameters)
     hints = {site: HintFigures.model_validate_json(text) for site, text in replies.items()}
     progress = state.progress.model_copy(
         update={

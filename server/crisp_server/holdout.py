@@ -7,7 +7,7 @@ from statistics import fmean
 
 from crisp_core.arrays import Parameters
 from crisp_core.errors import StudyError
-from crisp_core.schema.messages import Evaluation, EvaluatePlan, SiteDescription
+from crisp_core.schema.messages import EvaluatePlan, Evaluation, SiteDescription
 from crisp_core.schema.study import Study
 from crisp_server.sites import Sites, replies_of_all
 
@@ -63,9 +63,7 @@ def check_descriptions(study: Study, sites: Mapping[str, SiteDescription]) -> No
             raise _too_few(name, "at least one validation patient", "none")
     for name in study.held_out:
         description = sites[name]
-        if (
-            description.train_cases + description.validation_cases + description.test_cases
-        ) == 0:
+        if (description.train_cases + description.validation_cases + description.test_cases) == 0:
             raise _too_few(name, "at least one case", "none")
 
 

@@ -1,11 +1,9 @@
 """The run folder: after every step the model and what led to it, in one atomic move.
 
-    study.json      the canonical study          run.json      engine, versions, commands
-    state.json      the one pointer: progress and the hash of its model
-    models/         safetensors, named by content hash
-    spool/          updates of the round in progress, one file a site
-    ledger.jsonl    hash-chained record of who took part
-    sites/          each site's own folder, in a simulation
+`study.json` is the study, `run.json` the engine, versions and commands. `state.json` is the one
+pointer: progress and the hash of its model in `models/`. `spool/` holds the updates of the round in
+progress, `ledger.jsonl` the hash-chained record of who took part, `sites/` each site's own folder
+in a simulation.
 """
 
 from __future__ import annotations
@@ -114,7 +112,7 @@ class RunFolder:
             os.close(handle)
 
     def save(self, parameters: Parameters, progress: Progress) -> None:
-        """Make this the state that `load` returns: the model first, then the pointer, atomically."""
+        """Make this the state that `load` returns: first the model, then the pointer to it."""
         state = SavedState(
             study_hash=self.study.hash(),
             model=self.keep_model(parameters),
@@ -136,9 +134,9 @@ class RunFolder:
         try:
             state = SavedState.model_validate_json(path.read_text())
         except ValueError:
-            raise self._unusable("a readable state.json", "a damaged one") from None
+            raise _unusable(path, "a readable state", "a damaged one") from None
         if state.study_hash != self.study.hash():
-            raise self._unusable("the state of this study", "that of another study")
+            raise _unusable(path, "the state of this study", "that of another study")
         self.ledger.truncate_to(state.ledger_length)
         return self.model(state.model), state.progress
 
@@ -158,10 +156,10 @@ class RunFolder:
         """
         path = self._model_path(name)
         if not path.is_file():
-            raise self._unusable(f"the model {name[:12]}", "no such file")
+            raise _unusable(path, "a model of the run", "no such file")
         parameters, _ = read_parameters(path)
         if content_hash(parameters) != name:
-            raise self._unusable(f"the model {name[:12]}", "a file with other content")
+            raise _unusable(path, "the content that the name says", "another")
         return parameters
 
     def spool(self, site: str, parameters: Parameters) -> None:
@@ -188,13 +186,14 @@ class RunFolder:
             if path.name.split(".")[0] not in wanted:
                 path.unlink()
 
-    def _unusable(self, expected: str, got: str) -> RunStateError:
-        return RunStateError(
-            expected=expected,
-            got=got,
-            where=str(self.path),
-            fix="Restore the folder from a backup, or start the study in another folder",
-        )
+
+def _unusable(path: Path, expected: str, got: str) -> RunStateError:
+    return RunStateError(
+        expected=expected,
+        got=got,
+        where=str(path),
+        fix="Restore the folder from a backup, or start the study in another folder",
+    )
 
 
 def _unwritable(path: Path, error: OSError) -> RunStateError:

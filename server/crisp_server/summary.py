@@ -27,7 +27,8 @@ def summarise(run: RunFolder) -> RunSummary:
             where=str(run.path),
             fix=f"Continue it with `crisp resume {run.path}`",
         )
-    progress, study, facts = saved[1], run.study, run.facts
+    progress, facts = saved[1], run.facts
+    study = Study.model_validate_json(run.study.canonical())  # without the places of its data
     return RunSummary(
         study=study,
         study_hash=study.hash(),
@@ -39,16 +40,14 @@ def summarise(run: RunFolder) -> RunSummary:
         selected_generation=select_generation(study, progress.validations),
         converged_at=progress.converged_at,
         final=progress.final,
-        model_hash=progress.generation_models[
-            select_generation(study, progress.validations) - 1
-        ],
+        model_hash=progress.generation_models[select_generation(study, progress.validations) - 1],
         started=facts.started,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=progress.seconds,
         site_seconds=progress.site_seconds,
         commands=facts.commands,
         warnings=_warnings(study, progress),
-        ledger=tuple(run.ledger.entries()),
+        ledger=tuple(dict(entry) for entry in run.ledger.entries()),
     )
 
 

@@ -42,6 +42,20 @@ def spoiled_signal(tissue: Tissue, flip_degrees: float, repetition_ms: float) ->
     return tissue.density * sine * (1 - decay) / (1 - cosine * decay)
 
 
+def inversion_signal(
+    tissue: Tissue, repetition_ms: float, inversion_ms: float, echo_ms: float
+) -> float:
+    """Return the magnitude of a spin echo after inversion (FLAIR when fluid is nulled).
+
+    Source:
+        De Coene et al., "MR of the brain using fluid-attenuated inversion recovery (FLAIR) pulse
+        sequences", American Journal of Neuroradiology 13, 1992.
+    """
+    recovered = 1 - 2 * math.exp(-inversion_ms / tissue.t1_ms)
+    recovered += math.exp(-repetition_ms / tissue.t1_ms)
+    return abs(tissue.density * recovered * math.exp(-echo_ms / tissue.t2_ms))
+
+
 def acquired_window(shape: tuple[int, int], kept: tuple[float, float]) -> FloatArray:
     """Return the k-space filter of an acquisition that is zero-filled to `shape`.
 
@@ -85,3 +99,32 @@ def magnitude_image(
     noise = generator.standard_normal((2, *slices.shape), dtype=np.float32) * np.float32(before)
     spectrum = np.fft.fft2(slices + noise[0] + 1j * noise[1]) * window
     return np.moveaxis(np.abs(np.fft.ifft2(spectrum)), 0, 2).astype(np.float32)
+
+
+def tomography_noise(
+    shape: tuple[int, ...], noise_hu: float, sharpness: float, *, generator: np.random.Generator
+) -> FloatArray:
+    """Draw the noise of filtered back-projection: coloured by the kernel, slice by slice.
+
+    Its power rises with frequency as the ramp filter does and falls where the kernel's window
+    ends: `NPS(f) ~ f exp(-2 (f / c)^2)`, the cut-off c rising with sharpness.
+
+    Args:
+        shape: `(X, Y, Z)`; the slices are independent.
+        noise_hu: Standard deviation.
+        sharpness: 0 for a soft kernel, 1 for a sharp one.
+        generator: Source of the noise.
+
+    Returns:
+        float32 `(X, Y, Z)` with mean zero in every slice.
+
+    Source:
+        Riederer, Pelc and Chesler, "The noise power spectrum in computed X-ray tomography",
+        Physics in Medicine and Biology 23, 1978.
+    """
+    frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :])
+    cutoff = 0.18 + 0.3 * sharpness
+    amplitude = np.sqrt(frequency) * np.exp(-((frequency / cutoff) ** 2))
+    white = generator.standard_normal((shape[2], shape[0], shape[1]), dtype=np.float32)
+    coloured = np.fft.irfft2(np.fft.rfft2(white) * amplitude.astype(np.float32), s=shape[:2])
+    return np.asarray(np.moveaxis(coloured * (noise_hu / coloured.std()), 0, 2), np.float32)

@@ -39,13 +39,16 @@ class Person:
 
 
 def _draw_direction(generator: np.random.Generator) -> FloatArray:
-    """Draw the short-axis plane: z points left, forward and down, y mostly down."""
+    """Draw the short-axis plane: z points left, forward and down, y mostly down.
+
+    The picture is seen from the apex, so x, y, z is a left-handed frame.
+    """
     z = np.array([-0.74, 0.52, -0.43]) + generator.normal(0, 0.03, 3)
     y = np.array([0.0, 0.0, -1.0]) + generator.normal(0, 0.03, 3)
     z /= np.linalg.norm(z)
     y -= z * (y @ z)
     y /= np.linalg.norm(y)
-    return np.stack([np.cross(y, z), y, z], axis=1)
+    return np.stack([np.cross(z, y), y, z], axis=1)
 
 
 def draw_person(group: str, generator: np.random.Generator) -> Person:

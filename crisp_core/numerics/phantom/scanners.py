@@ -88,12 +88,12 @@ SCANNERS = {
     ),
     "vendor-c": Scanner(
         tesla=3.0, flip_degrees=38, spoiled=False, inflow=0, matrix=(160, 160), spacing_mm=1.35,
-        slice_mm=6, gap_mm=4, kept=(0.7, 0.6), noise=0.055, coil=0.8, gamma=1.25, full_scale=3200,
+        slice_mm=6, gap_mm=4, kept=(0.7, 0.6), noise=0.065, coil=1.0, gamma=1.25, full_scale=3200,
         ghost=0.06, round_view=True, order=(1, 0, 2), signs=(1, -1, 1),
     ),
     "vendor-d": Scanner(
-        tesla=3.0, flip_degrees=18, spoiled=True, inflow=0.08, matrix=(128, 136), spacing_mm=1.7,
-        slice_mm=10, gap_mm=0, kept=(0.75, 0.7), noise=0.09, coil=1.3, gamma=0.8, full_scale=420,
+        tesla=3.0, flip_degrees=18, spoiled=True, inflow=0.1, matrix=(128, 136), spacing_mm=1.7,
+        slice_mm=10, gap_mm=0, kept=(0.75, 0.7), noise=0.07, coil=0.8, gamma=0.8, full_scale=420,
         ghost=0.08, round_view=False, order=(2, 1, 0), signs=(1, 1, -1),
     ),
 }  # fmt: skip

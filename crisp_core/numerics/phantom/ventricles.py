@@ -36,7 +36,7 @@ class Ventricles:
     @property
     def around(self) -> FloatArray:
         """Distance to the outside of both, the thin wall of the right one included."""
-        return np.minimum(self.outer, self.right - np.float32(3.5))
+        return np.asarray(np.minimum(self.outer, self.right - 3.5), np.float32)
 
 
 def ventricles(heart: Heart, space: Space) -> Ventricles:
@@ -87,7 +87,8 @@ def _papillary_distance(heart: Heart, space: Space) -> FloatArray:
         )
         for angle in (-0.9, 1.25)
     ]
-    return np.minimum(*distances) - size * (1 + 0.25 * space.textures[2])
+    distance = np.minimum(*distances) - size * (1 + 0.25 * space.textures[2])
+    return np.asarray(distance, np.float32)
 
 
 def _paint_base(

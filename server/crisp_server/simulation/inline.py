@@ -100,7 +100,7 @@ class InProcessGrid(Grid):
         context = self._contexts[message.metadata.dst_node_id]
         try:
             reply = self._app(message=message, context=context)
-        except Exception as error:  # noqa: BLE001 - whatever a site raises must not end the others
+        except Exception as error:  # whatever a site raises must not end the others
             reason = type(error).__name__
             reply = Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
         reply.metadata.__dict__["_message_id"] = f"{message_id}-reply"

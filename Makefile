@@ -1,0 +1,49 @@
+# Every target sets up what it needs: `make test` works as the first command on a bare Python 3.11.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	--quiet pyproject.toml requirements/build.in
+
+.PHONY: demo test check slow bench wheel lock clean
+
+demo: .venv/run.stamp  ## a federation of synthetic hospitals, from nothing to its report
+	$(BIN)/crisp-client phantom cardiac data/phantom
+	$(BIN)/crisp simulate docs/get-started/demo.toml
+
+test: check  ## everything that must hold: lint, types, layers, the fast tests, Flower's engine
+	$(BIN)/pytest -m "not gpu and not data and (flower or not slow)"
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+slow: .venv/dev.stamp  ## the tests that take longer than a second
+	$(BIN)/pytest -m "slow and not gpu and not data and not flower"
+
+bench: .venv/dev.stamp
+	$(BIN)/python -m benchmarks
+
+wheel: .venv/dev.stamp
+	$(BIN)/hatchling build --target wheel --directory dist
+
+lock: .venv/dev.stamp  ## keeps the versions that still fit; `make lock UPGRADE=--upgrade` does not
+	$(COMPILE) $(UPGRADE) --all-extras --output-file requirements/dev.txt
+	$(COMPILE) --extra smp --extra simulation --constraint requirements/dev.txt \
+		--output-file requirements/run.txt
+
+clean:
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/run.stamp: requirements/run.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --require-hashes --requirement requirements/run.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/dev.stamp: .venv/run.stamp requirements/dev.txt
+	$(INSTALL) --require-hashes --requirement requirements/dev.txt
+	touch $@

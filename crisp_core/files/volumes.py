@@ -1,0 +1,175 @@
+"""NIfTI in and out: float32 images (C, D, H, W) and integer labels (D, H, W) in house axes."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from isal import igzip, igzip_lib
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from crisp_core.arrays import AnyArray, FloatArray, IntArray
+from crisp_core.errors import DataError
+from crisp_core.files.atomic import write_bytes
+from crisp_core.files.orientation import SPACE, Grid, grid_of, same_place, to_file, to_house
+
+GZIP_MAGIC = b"\x1f\x8b"
+NIFTI2_HEADER_BYTES = 540
+COMPRESSION_LEVEL = 2
+UNREADABLE: tuple[type[Exception], ...] = (
+    OSError, EOFError, ValueError, TypeError, MemoryError, OverflowError,
+    zlib.error, igzip_lib.IsalError, ImageFileError, HeaderDataError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Volume:
+    """An image, float32 (C, D, H, W) in the file's own units, and where it lies."""
+
+    array: FloatArray
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class LabelVolume:
+    """A mask, uint8 (int16 where a label needs it) (D, H, W), and where it lies."""
+
+    array: IntArray
+    grid: Grid
+
+
+def read_image(*paths: Path) -> Volume:
+    """Read one image: a file of 2, 3 or 4 axes (channels last), or one file a channel.
+
+    Raises:
+        DataError: If a file is unreadable or no NIfTI, or if the channels lie in different places.
+    """
+    parts = [_read_channels(path) for path in paths]
+    grid = parts[0].grid
+    for path, part in zip(paths, parts, strict=True):
+        if not same_place(grid, part.grid):
+            raise DataError(
+                expected=f"all channels on one grid of {grid.shape}",
+                got=f"another place or shape, {part.grid.shape}",
+                where=f"file {path.name!r}",
+                fix="Resample the channels of a case onto one grid",
+            )
+    return Volume(np.concatenate([part.array for part in parts]), grid)
+
+
+def read_labels(path: Path) -> LabelVolume:
+    """Read one mask of 2 or 3 axes.
+
+    Raises:
+        DataError: If the file is unreadable, no NIfTI, has channels, or holds other numbers than
+            integers.
+    """
+    image = _open(path)
+    values = _values(image, path)
+    if values.ndim > SPACE:
+        raise _unexpected(path, "a mask of 2 or 3 axes", f"shape {values.shape}")
+    grid = _grid(image, values.shape, path)
+    return LabelVolume(np.ascontiguousarray(to_house(_integers(values, path), grid)), grid)
+
+
+def write_labels(path: Path, labels: IntArray, grid: Grid) -> None:
+    """Write labels (D, H, W) as `.nii.gz` in the axes and at the place that `grid` was read from.
+
+    Equal arguments give equal bytes.
+
+    Raises:
+        ValueError: If the shape is not the grid's.
+        RunStateError: If the folder cannot be written.
+    """
+    if labels.shape != grid.shape:
+        message = f"labels are {labels.shape} but the grid is {grid.shape}"
+        raise ValueError(message)
+    affine = np.array(grid.affine)
+    image = nib.Nifti1Image(to_file(labels, grid), affine)
+    image.header.set_xyzt_units("mm")
+    image.set_qform(affine, code=1)
+    image.set_sform(affine, code=1)
+    write_bytes(path, igzip.compress(image.to_bytes(), COMPRESSION_LEVEL, mtime=0))
+
+
+def _read_channels(path: Path) -> Volume:
+    image = _open(path)
+    values = _values(image, path)
+    if values.ndim > SPACE + 1:
+        raise _unexpected(path, "an image of 2, 3 or 4 axes", f"shape {values.shape}")
+    grid = _grid(image, values.shape[:SPACE], path)
+    channels = np.moveaxis(values, -1, 0) if values.ndim > SPACE else values[None]
+    return Volume(
+        np.stack([to_house(channel, grid) for channel in channels], dtype=np.float32), grid
+    )
+
+
+def _open(path: Path) -> nib.Nifti1Image:
+    """Unpack and parse a file whole: for volumes that fit in memory this beats lazy reading."""
+    try:
+        data = path.read_bytes()
+        if data.startswith(GZIP_MAGIC):
+            data = igzip.decompress(data)
+        second = int.from_bytes(data[:4], "little") == NIFTI2_HEADER_BYTES
+        kind = nib.Nifti2Image if second else nib.Nifti1Image
+        return kind.from_bytes(data)
+    except UNREADABLE as error:
+        raise _unreadable(error, path) from None
+
+
+def _values(image: nib.Nifti1Image, path: Path) -> AnyArray:
+    """Return the array with slope and intercept applied, without trailing axes of length 1."""
+    if image.get_data_dtype().kind not in "iuf":
+        raise _unexpected(path, "real numbers", f"data type {image.get_data_dtype()}")
+    try:
+        values = np.asarray(image.dataobj)
+    except UNREADABLE as error:
+        raise _unreadable(error, path) from None
+    if values.size == 0:
+        raise _unexpected(path, "at least one voxel", f"shape {values.shape}")
+    while values.ndim > SPACE and values.shape[-1] == 1:
+        values = values[..., 0]
+    return values
+
+
+def _grid(image: nib.Nifti1Image, shape: tuple[int, ...], path: Path) -> Grid:
+    try:
+        return grid_of(shape, np.asarray(image.affine))
+    except ValueError as error:
+        raise _unexpected(path, "an affine that places the voxels", str(error)) from None
+
+
+def _integers(values: AnyArray, path: Path) -> IntArray:
+    low, high = values.min(), values.max()
+    small = np.iinfo(np.int16)
+    if not (low >= small.min and high <= small.max):  # also false where one is NaN
+        raise _unexpected(path, "label values that fit 16 bits", f"{low} to {high}")
+    whole: IntArray = values.astype(
+        np.uint8 if low >= 0 and high <= np.iinfo(np.uint8).max else np.int16
+    )
+    if values.dtype.kind == "f" and (whole != values).any():
+        raise _unexpected(path, "integer labels", f"{values[whole != values][0]:g}")
+    return whole
+
+
+def _unreadable(error: Exception, path: Path) -> DataError:
+    reason = str(error).strip().splitlines()[:1]
+    return DataError(
+        expected="a readable NIfTI file",
+        got=f"{type(error).__name__} ({reason[0] if reason else 'no detail'})",
+        where=f"file {path.name!r}",
+        fix="Copy or export the file again; it may be truncated, damaged or of another format",
+    )
+
+
+def _unexpected(path: Path, expected: str, got: str) -> DataError:
+    return DataError(
+        expected=expected,
+        got=got,
+        where=f"file {path.name!r}",
+        fix="Export the file again as it should be",
+    )
