@@ -2,7 +2,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -qq
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	--quiet pyproject.toml requirements/build.in
 

@@ -6,10 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from synthetic import write_site
 
-from crisp_core.numerics.randomness import keyed_seed
 from crisp_core.schema.methods import with_preset
 from crisp_core.schema.study import Study
 from crisp_server.simulate import SimulationOptions

@@ -11,6 +11,7 @@ import numpy as np
 from isal import igzip, igzip_lib
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from crisp_core.arrays import AnyArray, FloatArray, IntArray
 from crisp_core.errors import DataError
@@ -20,9 +21,10 @@ from crisp_core.files.orientation import SPACE, Grid, grid_of, same_place, to_fi
 GZIP_MAGIC = b"\x1f\x8b"
 NIFTI2_HEADER_BYTES = 540
 COMPRESSION_LEVEL = 2
-UNREADABLE: tuple[type[Exception], ...] = (
+UNREADABLE: tuple[type[Exception], ...] = (  # type: ignore[assignment] # isal's stub calls IsalError an instance
     OSError, EOFError, ValueError, TypeError, MemoryError, OverflowError,
     zlib.error, igzip_lib.IsalError, ImageFileError, HeaderDataError,
+    WrapStructError,
 )  # fmt: skip
 
 

@@ -60,7 +60,7 @@ class Segmenter(nn.Module, ABC):
             sigma: Standard deviation of what is added, in units of the features.
         """
         maps = self._perturbed(skips, features)
-        parts = noise.split([math.prod(m.shape[1:]) for m in maps], dim=1)
+        parts = torch.split(noise, [math.prod(m.shape[1:]) for m in maps], dim=1)
         noisy = [
             torch.add(m, part.reshape(m.shape), alpha=sigma)
             for m, part in zip(maps, parts, strict=True)

@@ -34,8 +34,8 @@ class Brain:
 
     half_mm: tuple[float, float, float]
     ventricle: float
-    tumour_mm: FloatArray
-    tumour_half_mm: FloatArray
+    tumour_mm: tuple[float, float, float]
+    tumour_half_mm: tuple[float, float, float]
     rim_mm: float
     oedema_mm: float
     folds: Waves
@@ -46,14 +46,22 @@ class Brain:
 
 def draw_brain(group: str, generator: np.random.Generator) -> Brain:
     """Draw one person; the tumour of group "necrotic" has a dark middle, that of "solid" none."""
-    scale = generator.uniform(0.93, 1.06, 3)
-    side = generator.choice([-1, 1])
-    place = [side * generator.uniform(26, 40), generator.uniform(-42, 38), generator.uniform(8, 38)]
+    scale = generator.uniform(0.93, 1.06, 3).tolist()
+    side = 1 if generator.uniform() < 0.5 else -1  # noqa: PLR2004 - a coin
+    size = generator.uniform(10, 21)
     return Brain(
         half_mm=(67 * scale[0], 83 * scale[1], 66 * scale[2]),
         ventricle=generator.uniform(0.75, 1.4),
-        tumour_mm=np.array(place),
-        tumour_half_mm=generator.uniform(10, 21) * generator.uniform(0.8, 1.25, 3),
+        tumour_mm=(
+            side * generator.uniform(26, 40),
+            generator.uniform(-42, 38),
+            generator.uniform(8, 38),
+        ),
+        tumour_half_mm=(
+            size * generator.uniform(0.8, 1.25),
+            size * generator.uniform(0.8, 1.25),
+            size * generator.uniform(0.8, 1.25),
+        ),
         rim_mm=generator.uniform(3, 5.5) if group == "necrotic" else 99.0,
         oedema_mm=generator.uniform(8, 17),
         folds=draw_waves((13, 22), 1.0, generator, count=48),
@@ -111,7 +119,7 @@ def _pushed(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return where each voxel was before the tumour pushed its surroundings away."""
     offset = [axis - middle for axis, middle in zip(place, brain.tumour_mm, strict=True)]
-    size2 = float(np.mean(brain.tumour_half_mm**2)) * 2.5
+    size2 = 2.5 / 3 * sum(half**2 for half in brain.tumour_half_mm)
     keep = 1 - 0.45 * np.exp(-sum(o**2 for o in offset) / size2)
     x, y, z = (m + o * keep for m, o in zip(brain.tumour_mm, offset, strict=True))
     return x, y, z
@@ -157,10 +165,8 @@ def brain_space(brain: Brain, axes: tuple[FloatArray, FloatArray, FloatArray]) -
     surface = _ball((x, y, z), (0, 0, 4), brain.half_mm)
     pia = _pia(before, surface, field(brain.folds, *axes))
     ventricles = _ventricles(before, brain.ventricle)
-    half = (brain.tumour_half_mm[0], brain.tumour_half_mm[1], brain.tumour_half_mm[2])
-    middle = (brain.tumour_mm[0], brain.tumour_mm[1], brain.tumour_mm[2])
     lump, spread = (field(waves, *axes) for waves in brain.lumps)
-    tumour = _ball((x, y, z), middle, half) + 2.2 * lump
+    tumour = _ball((x, y, z), brain.tumour_mm, brain.tumour_half_mm) + 2.2 * lump
     core = np.maximum(np.maximum(tumour, surface + 3), -ventricles)
     reach = brain.oedema_mm * np.clip(1 + 0.55 * spread, 0, None)
     spared = np.maximum(pia + 2.4, 1.5 - ventricles)

@@ -6,13 +6,14 @@ the base towards the apex. The left ventricle is a truncated ellipsoid around th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crisp_core.arrays import FloatArray
 
-SEPTUM_RAD = np.pi
+SEPTUM_RAD = math.pi
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,9 @@ CONDITIONS = {
 
 def draw_heart(condition: Condition, generator: np.random.Generator) -> Heart:
     """Draw the heart of one person at the end of diastole."""
-    spread = generator.normal(1, 0.06, size=6).clip(0.86, 1.14)
+    spread = generator.normal(1, 0.06, size=6).clip(0.86, 1.14).tolist()
     radius, wall = 25.5 * condition.radius * spread[0], 9.0 * condition.wall * spread[1]
-    length = 86 * spread[2] * np.sqrt(condition.radius)
+    length = 86 * spread[2] * math.sqrt(condition.radius)
     return Heart(
         base_mm=-0.5 * length,
         length_mm=length,
@@ -88,7 +89,7 @@ def draw_heart(condition: Condition, generator: np.random.Generator) -> Heart:
         wall_mm=wall,
         bulge=condition.bulge * spread[3],
         thin=condition.thin,
-        segment_rad=generator.uniform(-np.pi, np.pi),
+        segment_rad=generator.uniform(-math.pi, math.pi),
         oval=generator.normal(0, 0.025),
         right_reach_mm=radius + wall + 38 * condition.right**0.7 * spread[4],
         right_height_mm=(radius + wall) * (1.06 + 0.12 * (condition.right - 1)) * spread[5],
@@ -105,10 +106,10 @@ def contracted(heart: Heart, ejection: float) -> Heart:
     """
     shortening = 0.27 * ejection
     length = heart.length_mm * (1 - shortening)
-    narrowing = float(np.sqrt((1 - ejection) / (1 - shortening)))
+    narrowing = math.sqrt((1 - ejection) / (1 - shortening))
     radius = heart.radius_mm * narrowing
     muscle_mm2 = (heart.radius_mm + heart.wall_mm) ** 2 - heart.radius_mm**2
-    wall = float(np.sqrt(radius**2 + muscle_mm2 / (1 - shortening))) - radius
+    wall = math.sqrt(radius**2 + muscle_mm2 / (1 - shortening)) - radius
     pull = 0.45 + 0.55 * narrowing
     return replace(
         heart,

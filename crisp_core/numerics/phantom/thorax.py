@@ -11,6 +11,8 @@ import numpy as np
 from crisp_core.arrays import FloatArray
 from crisp_core.numerics.phantom.shapes import ellipse_distance, paint, rotated
 
+EDGE_MM = 1.5
+
 
 @dataclass(frozen=True)
 class Thorax:
@@ -62,17 +64,16 @@ def _paint_chest_wall(
     along, across = rotated(place[0], place[1], thorax.anterior_degrees)
     depth_mm = 108.0
     skin = ellipse_distance(along - (thorax.chest_mm - depth_mm), across, depth_mm, thorax.width_mm)
-    soft = 1.5
-    paint(canvas, -(skin + thorax.fat_mm + thorax.muscle_mm), signal["muscle"], soft)
+    paint(canvas, -(skin + thorax.fat_mm + thorax.muscle_mm), signal["muscle"], EDGE_MM)
     turn = np.arctan2(across, along - (thorax.chest_mm - depth_mm))
     rib = np.float32(0.62) - np.cos(11 * turn + np.float32(thorax.rib_phase_rad))
     middle = np.abs(skin + thorax.fat_mm + 0.5 * thorax.muscle_mm)
     rib_mm = np.maximum(middle - 0.27 * thorax.muscle_mm, rib * 12)
-    paint(canvas, rib_mm - 1.5, 0.3 * signal["muscle"], soft)
-    paint(canvas, rib_mm + 1.0, 0.8 * signal["marrow"], soft)
-    paint(canvas, -(skin + thorax.fat_mm), signal["fat"], soft)
-    paint(canvas, -(skin + 2.0), 0.6 * signal["muscle"], soft)
-    paint(canvas, -skin, signal["air"], soft)
+    paint(canvas, rib_mm - 1.5, 0.3 * signal["muscle"], EDGE_MM)
+    paint(canvas, rib_mm + 1.0, 0.8 * signal["marrow"], EDGE_MM)
+    paint(canvas, -(skin + thorax.fat_mm), signal["fat"], EDGE_MM)
+    paint(canvas, -(skin + 2.0), 0.6 * signal["muscle"], EDGE_MM)
+    paint(canvas, -skin, signal["air"], EDGE_MM)
 
 
 def _paint_belly(
@@ -85,21 +86,21 @@ def _paint_belly(
     """Paint liver, stomach and spleen under the diaphragm; `place` is x, y, z in mm."""
     x, y, z = place
     dome = ellipse_distance(x - 12, y + 0.3 * z - thorax.liver_mm - 95, 128, 95)
-    paint(canvas, dome - 2.0, signal["fat"], 1.5)
-    paint(canvas, dome, 0.7 * signal["muscle"], 1.5)
-    paint(canvas, dome + 2.5, signal["fat"], 1.5)
+    paint(canvas, dome - 2.0, signal["fat"], EDGE_MM)
+    paint(canvas, dome, 0.7 * signal["muscle"], EDGE_MM)
+    paint(canvas, dome + 2.5, signal["fat"], EDGE_MM)
     liver = np.maximum(dome + 3.5, (x - 18) + 0.25 * y)
     loops = textures[1]
     paint(canvas, np.maximum(dome + 5, 7 - 9 * np.abs(loops)), 0.8 * signal["muscle"], 2.0)
     paint(canvas, np.maximum(dome + 7, 12 - 9 * np.abs(loops)), signal["spleen"], 2.0)
     paint(canvas, liver - 2, signal["fat"], 2.0)
     paint(canvas, liver, signal["liver"], 2.0)
-    paint(canvas, np.maximum(liver + 6, (1.7 - textures[2]) * 3), 0.6 * signal["blood"], 1.5)
+    paint(canvas, np.maximum(liver + 6, (1.7 - textures[2]) * 3), 0.6 * signal["blood"], EDGE_MM)
     wall = ellipse_distance(x - 52, y - thorax.liver_mm - 34 + 0.1 * z, 26, 17)
-    paint(canvas, np.maximum(wall, dome + 4), signal["muscle"], 1.5)
-    paint(canvas, np.maximum(wall + 4, dome + 7), 0.35 * signal["muscle"], 1.5)
+    paint(canvas, np.maximum(wall, dome + 4), signal["muscle"], EDGE_MM)
+    paint(canvas, np.maximum(wall + 4, dome + 7), 0.35 * signal["muscle"], EDGE_MM)
     spleen = ellipse_distance(x - 96, y - thorax.liver_mm - 26 + 0.15 * z, 22, 34)
-    paint(canvas, np.maximum(spleen, dome + 3.5), signal["spleen"], 1.5)
+    paint(canvas, np.maximum(spleen, dome + 3.5), signal["spleen"], EDGE_MM)
 
 
 def _paint_spine(
@@ -107,11 +108,11 @@ def _paint_spine(
 ) -> None:
     """Paint the descending aorta and a vertebra behind the heart; `place` is x, y in mm."""
     x, y = place
-    paint(canvas, ellipse_distance(x - 84, y - 44, 25, 22), 0.8 * signal["muscle"], 1.5)
-    paint(canvas, ellipse_distance(x - 86, y - 46, 20, 17), signal["marrow"], 1.5)
-    paint(canvas, ellipse_distance(x - 62, y - 24, 15, 15), 0.7 * signal["fat"], 1.5)
-    paint(canvas, ellipse_distance(x - 62, y - 24, 13, 13), 0.6 * signal["muscle"], 1.5)
-    paint(canvas, ellipse_distance(x - 62, y - 24, 11, 11), signal["blood"], 1.5)
+    paint(canvas, ellipse_distance(x - 84, y - 44, 25, 22), 0.8 * signal["muscle"], EDGE_MM)
+    paint(canvas, ellipse_distance(x - 86, y - 46, 20, 17), signal["marrow"], EDGE_MM)
+    paint(canvas, ellipse_distance(x - 62, y - 24, 15, 15), 0.7 * signal["fat"], EDGE_MM)
+    paint(canvas, ellipse_distance(x - 62, y - 24, 13, 13), 0.6 * signal["muscle"], EDGE_MM)
+    paint(canvas, ellipse_distance(x - 62, y - 24, 11, 11), signal["blood"], EDGE_MM)
 
 
 def paint_thorax(
@@ -133,7 +134,7 @@ def paint_thorax(
     x, y, z = place
     speckle = textures[0]
     canvas[...] = signal["lung"] * (1 + 0.25 * speckle)
-    paint(canvas, (1.9 - speckle) * 2.5, 0.45 * signal["blood"], 1.5)
+    paint(canvas, (1.9 - speckle) * 2.5, 0.45 * signal["blood"], EDGE_MM)
     between = ellipse_distance(x + 42, y - 4 + 0.1 * z, 50 + 5 * textures[4], 36)
     paint(canvas, between, 0.85 * signal["fat"] * (1 - 0.12 * np.abs(textures[1])), 2.0)
     _paint_belly(canvas, thorax, place, textures, signal)

@@ -14,6 +14,7 @@ from crisp_core.numerics.phantom.person import Space
 from crisp_core.numerics.phantom.shapes import ellipse_distance, paint
 
 CAVITY, MUSCLE, RIGHT = 1, 2, 3
+EDGE_MM = 1.5
 NARROWEST = np.float32(0.02)
 
 
@@ -55,7 +56,7 @@ def ventricles(heart: Heart, space: Space) -> Ventricles:
     return Ventricles(
         inner=space.radius - inner_radius(heart, space.angle, space.z),
         outer=space.radius - outer_radius(heart, space.angle, space.z),
-        right=right + 8 * (narrow <= NARROWEST),
+        right=right + np.float32(8) * (narrow <= NARROWEST),
         above=space.z - np.float32(heart.base_mm),
     )
 
@@ -92,11 +93,16 @@ def _papillary_distance(heart: Heart, space: Space) -> FloatArray:
 
 
 def _paint_base(
-    canvas: FloatArray, parts: Ventricles, space: Space, signal: Mapping[str, float]
+    canvas: FloatArray,
+    parts: Ventricles,
+    around: FloatArray,
+    space: Space,
+    signal: Mapping[str, float],
 ) -> None:
     """Paint atria, aortic root and outflow tract above the valve plane."""
-    x, y = space.heart_x, space.heart_y
-    paint(canvas, np.maximum(parts.around + 2, parts.above), 0.8 * signal["fat"], 1.5)
+    top = np.s_[..., : int((parts.above < EDGE_MM).sum())]
+    x, y, above, shown = space.heart_x[top], space.heart_y[top], parts.above[top], canvas[top]
+    paint(shown, np.maximum(around[top] + 2, above), 0.8 * signal["fat"], EDGE_MM)
     for centre_x, centre_y, half_x, half_y in (
         (14, 12, 26, 19),
         (-42, 14, 23, 24),
@@ -104,9 +110,9 @@ def _paint_base(
         (-6, -8, 15, 14),
     ):
         chamber = ellipse_distance(x - centre_x, y - centre_y, half_x, half_y)
-        chamber = np.maximum(chamber, parts.above)
-        paint(canvas, chamber - 2.5, signal["heart"], 1.5)
-        paint(canvas, chamber, signal["blood"], 1.5)
+        chamber = np.maximum(chamber, above)
+        paint(shown, np.maximum(chamber - 2.5, above), signal["heart"], EDGE_MM)
+        paint(shown, chamber, signal["blood"], EDGE_MM)
 
 
 def paint_heart(
@@ -118,17 +124,19 @@ def paint_heart(
     signal: Mapping[str, float],
 ) -> None:
     """Paint fat, walls and blood of the heart, in place."""
-    trabeculae = space.textures[2]
+    around, trabeculae = parts.around, space.textures[2]
     depth = np.clip((space.z - heart.base_mm) / heart.length_mm, 0, 1)
     rim = fat_mm * (0.8 + 0.9 * space.textures[4] + 1.2 * np.cos(space.angle + np.float32(2.2)))
-    paint(canvas, parts.around - np.maximum(rim, 0), signal["fat"], 1.5)
-    paint(canvas, parts.around - 0.8, 0.45 * signal["heart"], 1.5)
-    _paint_base(canvas, parts, space, signal)
-    paint(canvas, np.maximum(parts.around, -parts.above), signal["heart"], 1.5)
+    paint(canvas, around - np.maximum(rim, 0), signal["fat"], EDGE_MM)
+    paint(canvas, around - 0.8, 0.45 * signal["heart"], EDGE_MM)
+    _paint_base(canvas, parts, around, space, signal)
+    paint(canvas, np.maximum(around, -parts.above), signal["heart"], EDGE_MM)
     right = np.maximum(parts.right, 1.0 - parts.outer)
     rough = (0.9 + 2.0 * depth) * trabeculae
-    paint(canvas, np.maximum(right + np.maximum(rough, -0.5), -parts.above), signal["blood"], 1.5)
+    paint(
+        canvas, np.maximum(right + np.maximum(rough, -0.5), -parts.above), signal["blood"], EDGE_MM
+    )
     left = parts.inner + np.maximum(rough * 0.8, -0.3)
-    paint(canvas, np.maximum(left, -parts.above), signal["blood"], 1.5)
+    paint(canvas, np.maximum(left, -parts.above), signal["blood"], EDGE_MM)
     pillars = np.maximum(_papillary_distance(heart, space), parts.inner)
-    paint(canvas, pillars, signal["heart"], 1.5)
+    paint(canvas, pillars, signal["heart"], EDGE_MM)

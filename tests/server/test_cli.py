@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from federation_on_disk import tiny_study
+from typer.testing import CliRunner, Result
+
+from crisp_client.cli import app as client_app
+from crisp_server.cli import app
+
+
+def crisp(*words: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def study_file(folder: Path, addition: str = "") -> Path:
+    """Write the tiny study's data and a TOML file for it."""
+    tiny_study(folder)
+    path = folder / "study.toml"
+    path.write_text(
+        """
+name = "tiny"
+classes = ["ring", "inner"]
+[sites.east]
+role = "source"
+data = "data/east"
+[sites.north]
+role = "source"
+data = "data/north"
+[sites.south]
+role = "held-out"
+data = "data/south"
+[images]
+size = [16, 16]
+[model]
+width = 8
+[training]
+steps = 4
+batch_size = 2
+[crisp]
+generations = 2
+perturbations = 2
+[federation]
+rounds = 1
+[evaluation]
+validation_share = 0.4
+"""
+        + addition
+    )
+    return path
+
+
+def test_simulate_tells_the_worst_site_and_writes_a_report(tmp_path: Path) -> None:
+    result = crisp("simulate", study_file(tmp_path), "--run", tmp_path / "run", "--quiet")
+
+    assert result.exit_code == 0, result.output
+    assert "Worst held-out site: south" in result.output
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_json_goes_to_stdout_alone(tmp_path: Path) -> None:
+    result = crisp("simulate", study_file(tmp_path), "--run", tmp_path / "run", "--json")
+
+    told = json.loads(result.stdout)
+    assert told["worst_site"] == "south"
+    assert sorted(told["mean_dice"]) == ["east", "north", "south"]
+
+
+def test_resume_of_a_finished_run_and_report_give_the_same_answer(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    crisp("simulate", study_file(tmp_path), "--run", run, "--quiet")
+    page = (run / "report.html").read_text()
+
+    assert crisp("resume", run, "--quiet").exit_code == 0
+    assert crisp("report", run).exit_code == 0
+    assert len((run / "report.html").read_text()) == pytest.approx(len(page), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("addition", "exit_code", "words"),
+    [
+        ("quorun = 1", 2, "Did you mean"),
+        ("[federation.more]\nx = 1", 2, "Expected"),
+    ],
+)
+def test_a_faulty_study_writes_nothing(
+    tmp_path: Path, addition: str, exit_code: int, words: str
+) -> None:
+    text = study_file(tmp_path).read_text()
+    path = tmp_path / "faulty.toml"
+    path.write_text(text.replace("rounds = 1", f"rounds = 1\n{addition}"))
+
+    result = crisp("simulate", path, "--run", tmp_path / "run")
+
+    assert result.exit_code == exit_code
+    assert words in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_site_without_a_data_folder_is_a_usage_error(tmp_path: Path) -> None:
+    path = study_file(tmp_path, '[sites.west]\nrole = "source"\n')
+
+    result = crisp("simulate", path, "--run", tmp_path / "run")
+
+    assert result.exit_code == 2
+    assert "sites.west.data" in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_data_folder_ends_with_the_sites_own_sentence(tmp_path: Path) -> None:
+    path = study_file(tmp_path)
+    shutil.rmtree(tmp_path / "data" / "north" / "images")
+
+    result = crisp("simulate", path, "--run", tmp_path / "run", "--quiet")
+
+    assert result.exit_code == 3
+    assert "north" in result.output
+    assert "images" in result.output
+
+
+def test_a_run_folder_in_use_is_not_written_over(tmp_path: Path) -> None:
+    path = study_file(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("precious")
+
+    result = crisp("simulate", path, "--run", tmp_path / "run")
+
+    assert result.exit_code == 3
+    assert "crisp resume" in result.output
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+
+
+def test_a_comparison_that_is_run_again_repeats_nothing(tmp_path: Path) -> None:
+    path, folder = study_file(tmp_path), tmp_path / "comparison"
+    words = ("compare", path, "--methods", "fedavg,crisp", "--seeds", "1", "--run", folder)
+
+    assert crisp(*words, "--quiet").exit_code == 0
+    state = folder / "crisp-seed1" / "state.json"
+    before = state.stat().st_mtime_ns
+    assert crisp(*words, "--quiet").exit_code == 0
+
+    assert state.stat().st_mtime_ns == before
+    assert (folder / "comparison.html").is_file()
+
+
+def test_an_unknown_method_word_names_the_known_ones(tmp_path: Path) -> None:
+    result = crisp("compare", study_file(tmp_path), "--methods", "fedprox,crisp")
+
+    assert result.exit_code == 2
+    assert "crisp-no-squeeze" in result.output
+
+
+def test_the_hospitals_check_says_what_is_wrong_and_exits_with_3(tmp_path: Path) -> None:
+    tiny_study(tmp_path)
+    site = tmp_path / "data" / "east"
+
+    good = CliRunner().invoke(client_app, ["check", str(site), "--classes", "2"])
+    (site / "labels" / "east-1.nii.gz").unlink()
+    bad = CliRunner().invoke(client_app, ["check", str(site), "--classes", "2"])
+
+    assert good.exit_code == 0, good.output
+    assert bad.exit_code == 3
+    assert "east-1" in bad.output
