@@ -25,7 +25,8 @@ slow: .venv/dev.stamp  ## the tests that take longer than a second
 	$(BIN)/pytest -m "slow and not gpu and not data and not flower"
 
 bench: .venv/dev.stamp
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.hd95_speed
+	$(BIN)/python -m benchmarks.step_cost
 
 wheel: .venv/dev.stamp
 	$(BIN)/hatchling build --target wheel --directory dist

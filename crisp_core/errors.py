@@ -76,6 +76,13 @@ class SiteFailedError(CrispError):
     exit_code = 3
 
 
+class DivergedError(CrispError):
+    """Training ended in numbers that are not finite."""
+
+    code = "diverged"
+    exit_code = 3
+
+
 class WeightsError(CrispError):
     """A weights file does not fit the network."""
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from crisp_core.model.hinting import KeyedNoise
-from crisp_core.model.refine import Pass, Refinement, refine
 
 from crisp_client.cases import SiteCases, with_neighbours
 from crisp_client.device import Workbench
@@ -21,6 +19,8 @@ from crisp_core.files.examine import open_case
 from crisp_core.files.preprocess import restore_mask, restore_probabilities
 from crisp_core.files.volumes import Volume
 from crisp_core.model.from_study import hint_options_of
+from crisp_core.model.hinting import KeyedNoise
+from crisp_core.model.refine import Pass, Refinement, refine
 from crisp_core.model.segmenter import Segmenter
 from crisp_core.numerics.agreement import changed_share, mask_agreement
 from crisp_core.numerics.metrics import (
@@ -117,7 +117,7 @@ def _refined(
                 images,
                 plan.recursions,
                 hint_options_of(study),
-                lambda g: KeyedNoise(study.seed, site.noise_key(case), -g),
+                lambda g: KeyedNoise(study.seed, site.noise_key(case), g + 1),
                 guarded=study.crisp.guard == "entropy",
             )
     except ValueError as error:

@@ -9,7 +9,6 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from crisp_core.model.hinting import HintOptions, Hints, KeyedNoise, make_hints
 
 from crisp_client.cases import SiteCases, with_neighbours
 from crisp_client.device import Workbench
@@ -18,6 +17,7 @@ from crisp_core.errors import DataError
 from crisp_core.files.cohort import Case
 from crisp_core.files.hint_store import HintStore, StoredHints
 from crisp_core.model.from_study import hint_options_of
+from crisp_core.model.hinting import HintOptions, Hints, KeyedNoise, make_hints
 from crisp_core.model.segmenter import Segmenter
 from crisp_core.numerics.agreement import changed_share, coverage, mask_agreement
 from crisp_core.numerics.hints import binary_hint, null_hint, rank_hint, uncertainty_region

@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from crisp_core.arrays import Parameters
-from crisp_core.errors import CrispError, HintsMissingError
+from crisp_core.errors import CrispError, DivergedError, HintsMissingError
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import SiteFault
 
 _SENTENCES = {
     HintsMissingError.code: "The site has no hints of this generation made by this model",
     "data": "A case or table at the site cannot be used; the site's log names it",
+    "state": "The site cannot write its work folder; the site's log says why",
     "study": "The site cannot run this study; the site's log says why",
     "weights": "The model that came does not fit the study's network",
-    "diverged": "Training at the site ended in numbers that are not finite",
+    DivergedError.code: "Training at the site ended in numbers that are not finite",
     "missing-extra": "An optional package that the study needs is not installed at the site",
 }
 _CRASH = "The step ended with an unexpected error; the site's log has the details"
@@ -38,7 +39,8 @@ def checked(departure: Departure) -> Departure:
     """Let a departure pass, or replace it by a fault: numbers that are not finite stay here."""
     if all(np.isfinite(array).all() for array in departure.parameters.values()):
         return departure
-    return Departure(fault=SiteFault(code="diverged", sentence=_SENTENCES["diverged"]))
+    code = DivergedError.code
+    return Departure(fault=SiteFault(code=code, sentence=_SENTENCES[code]))
 
 
 def fault_of(error: Exception, log: Path | None) -> Departure:

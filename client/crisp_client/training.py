@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from crisp_core.model.step import StepFigures, StepOptions, accumulate_gradients
 
 from crisp_client.cases import SiteCases, TrainingSlices
 from crisp_client.device import Workbench
 from crisp_client.hints import TrainingHints
+from crisp_core.errors import DivergedError
 from crisp_core.model.segmenter import Segmenter
+from crisp_core.model.step import StepFigures, StepOptions, accumulate_gradients
 from crisp_core.numerics.appearance import apply_appearance, draw_appearance
 from crisp_core.numerics.geometry import apply_affine, draw_affine, null_fill
 from crisp_core.numerics.hints import uncertainty_region
@@ -40,6 +42,7 @@ def train_round(
 
     Raises:
         HintsMissingError: If hints of this generation made by the named models are not here.
+        DivergedError: If the loss is not finite.
     """
     began = time.monotonic()
     study, key = site.study, (site.settings.site, "train", plan.generation, plan.round_number)
@@ -48,19 +51,30 @@ def train_round(
     segmenter.train()
     with bench.seeded(study.seed, *key, "dropout"):
         steps = [_step(segmenter, optimizer, source, number, bench) for number in _numbers(plan)]
+    last = steps[-1]
     return TrainFigures(
         case_count=len(site.of("train")),
         steps=plan.steps,
         loss_first=steps[0].loss,
-        loss_last=steps[-1].loss,
-        squeeze_last=steps[-1].squeeze,
-        noise_ratio=steps[-1].noise_ratio,
+        loss_last=last.loss,
+        squeeze_last=last.squeeze,
+        noise_ratio=last.noise_ratio if math.isfinite(last.noise_ratio) else None,
         seconds=time.monotonic() - began,
     )
 
 
 def _numbers(plan: TrainPlan) -> range:
     return range(plan.first_step, plan.first_step + plan.steps)
+
+
+def _insist_on_finite(figures: StepFigures, number: int) -> None:
+    if not math.isfinite(figures.loss):
+        raise DivergedError(
+            expected="a finite loss",
+            got=str(figures.loss),
+            where=f"training step {number}",
+            fix="Lower training.learning_rate, or look for a broken case with crisp-client check",
+        )
 
 
 def _step(
@@ -91,6 +105,7 @@ def _step(
         figures = accumulate_gradients(
             segmenter, batch.inputs, batch.labels, batch.region, source.noise(number), options
         )
+    _insist_on_finite(figures, number)
     optimizer.step()
     return figures
 

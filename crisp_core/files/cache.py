@@ -130,7 +130,7 @@ def _opened(sidecar: Path, known: _Sidecar, settings: PrepareSettings) -> Prepar
     """Map the arrays into memory; None if they are absent or cut short."""
     try:
         images, labels = (np.load(path, mmap_mode="r") for path in _arrays(sidecar, known.key))
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
     return PreparedCase(images, labels, known.grid, placement_of(known.grid, settings))
 

@@ -21,11 +21,20 @@ from crisp_core.files.orientation import SPACE, Grid, grid_of, same_place, to_fi
 GZIP_MAGIC = b"\x1f\x8b"
 NIFTI2_HEADER_BYTES = 540
 COMPRESSION_LEVEL = 2
-UNREADABLE: tuple[type[Exception], ...] = (  # type: ignore[assignment] # isal's stub calls IsalError an instance
-    OSError, EOFError, ValueError, TypeError, MemoryError, OverflowError,
-    zlib.error, igzip_lib.IsalError, ImageFileError, HeaderDataError,
+UNREADABLE: tuple[type[Exception], ...] = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    MemoryError,
+    OverflowError,
+    zlib.error,
+    igzip_lib.IsalError,  # type: ignore[assignment]  # isal's stub calls the class an instance
+    ImageFileError,
+    HeaderDataError,
     WrapStructError,
-)  # fmt: skip
+)
+"""What a damaged file makes isal and nibabel raise."""
 
 
 @dataclass(frozen=True)

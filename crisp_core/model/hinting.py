@@ -44,7 +44,7 @@ class Hints:
         grade_sums: int32 (D, C, H, W), 0 .. N (levels - 1).
         hint: float32 (D, 2C, H, W), input channels of the next recursion.
         labels: int64 (D, H, W), the unperturbed answer.
-        noise_ratio: sigma / standard deviation of the features; 0.2 to 1.0 is usual.
+        noise_ratio: See `perturbation.noise_ratio`.
     """
 
     core: torch.Tensor
@@ -55,7 +55,7 @@ class Hints:
     noise_ratio: float
 
 
-def make_hints(  # noqa: PLR0913 - the last has one right value, save in a test
+def make_hints(
     segmenter: Segmenter,
     images: torch.Tensor,
     hint: torch.Tensor | None,
@@ -98,8 +98,8 @@ def hints_of(
         support=tally.support,
         grade_sums=tally.grade_sums,
         hint=_hint_channels(tally, options),
-        labels=clean_logits.argmax(dim=1),
-        noise_ratio=options.sigma / encoded.feature_spread(),
+        labels=clean_logits.max(dim=1).indices,
+        noise_ratio=encoded.noise_ratio(options.sigma),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -85,9 +86,10 @@ class EncodedCase:
         """Decode every slice with perturbation n: (D, K, H, W)."""
         return torch.cat([self._perturbed(c, n, noise, sigma) for c in self.chunks])
 
-    def feature_spread(self) -> float:
-        """Standard deviation of the deepest features of the case's first chunk."""
-        return float(next(self.chunks).features.float().std())
+    def noise_ratio(self, sigma: float) -> float:
+        """Compare sigma with the features of the middle chunk, or of the first if none is kept."""
+        chunks = self._kept or [next(self.chunks)]
+        return noise_ratio(sigma, chunks[len(chunks) // 2].features)
 
     def _perturbed(self, chunk: Chunk, n: int, noise: Noise, sigma: float) -> torch.Tensor:
         shape = (self._segmenter.noise_length(chunk.skips, chunk.features),)
@@ -103,6 +105,15 @@ class EncodedCase:
         count = max(1, PIXELS_PER_CHUNK // (height * width))
         for first in range(0, len(self._inputs), count):
             yield Chunk(first, *self._segmenter.encode(self._inputs[first : first + count]))
+
+
+def noise_ratio(sigma: float, features: torch.Tensor) -> float:
+    """Return sigma / standard deviation of the features; infinite where they do not vary.
+
+    Below 0.2 a perturbation hardly shows, above 1.0 little but noise is left.
+    """
+    spread = float(features.detach().float().std())
+    return sigma / spread if spread > 0 else math.inf
 
 
 def _byte_count(chunks: list[Chunk]) -> int:

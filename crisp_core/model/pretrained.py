@@ -34,7 +34,8 @@ def load_encoder(encoder: nn.Module, path: Path, *, image_channels: int) -> None
     own, given = encoder.state_dict(), _read(path)
     require_same_names(set(own), set(given), where=f"encoder weights {path.name}")
     first = next(name for name, tensor in own.items() if tensor.ndim == len("OIHW"))
-    given[first] = widened(given[first], own[first].shape[1], image_channels)
+    if given[first].ndim == len("OIHW"):
+        given[first] = widened(given[first], own[first].shape[1], image_channels)
     _require_same_shapes(own, given, path)
     encoder.load_state_dict(given)
 

@@ -26,7 +26,7 @@ class Pass:
         hint: float32 (D, 2C, H, W), made in this pass for the next.
         changed: Share of pixels whose label differs from the pass before; None in the first.
         entropy: u_g of the guard, entropy per predicted foreground pixel.
-        noise_ratio: sigma / standard deviation of the features.
+        noise_ratio: See `perturbation.noise_ratio`.
     """
 
     probabilities: torch.Tensor
@@ -40,7 +40,7 @@ class Pass:
     @property
     def labels(self) -> torch.Tensor:
         """The most probable class, int64 (D, H, W)."""
-        return self.probabilities.argmax(dim=1)
+        return self.probabilities.max(dim=1).indices
 
     @property
     def uncertain(self) -> torch.Tensor:
@@ -63,7 +63,7 @@ class Refinement:
 
 def refine(
     segmenter: Segmenter,
-    images: torch.Tensor,
+    image: torch.Tensor,
     generations: int,
     options: HintOptions,
     noise_of: Callable[[int], Noise],
@@ -77,7 +77,7 @@ def refine(
 
     Args:
         segmenter: M_K.
-        images: (D, d, H, W), all slices of one volume in order, on any device.
+        image: (D, d, H, W), all slices of one volume in order, on any device.
         generations: Number of passes; 1 is plain inference.
         options: How hints are made.
         noise_of: The perturbations of pass g = 1..generations.
@@ -90,7 +90,7 @@ def refine(
         message = f"refine needs at least one generation, got {generations}"
         raise ValueError(message)
     with evaluating(segmenter):
-        passes = tuple(_passes(segmenter, images, generations, options, noise_of))
+        passes = tuple(_passes(segmenter, image, generations, options, noise_of))
     chosen = choose([one.entropy for one in passes]) if guarded else len(passes) - 1
     return Refinement(passes, chosen)
 

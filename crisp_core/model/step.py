@@ -10,6 +10,7 @@ from typing import TypeAlias
 import torch
 
 from crisp_core.model.normalisation import frozen_running_statistics
+from crisp_core.model.perturbation import noise_ratio
 from crisp_core.model.segmenter import Maps, Segmenter
 from crisp_core.numerics.losses import LossForm, segmentation_loss
 from crisp_core.numerics.squeeze import Norm, squeeze_term
@@ -46,7 +47,10 @@ class StepOptions:
 
 @dataclass(frozen=True)
 class StepFigures:
-    """Losses of one step: loss = segmentation + squeeze_weight * squeeze."""
+    """Losses of one step: loss = segmentation + squeeze_weight * squeeze.
+
+    `noise_ratio` is that of `perturbation.noise_ratio`.
+    """
 
     loss: float
     segmentation: float
@@ -71,7 +75,7 @@ class _Cut:
     region: torch.Tensor
 
 
-def accumulate_gradients(  # noqa: PLR0913 - three tensors of the batch, three of the method
+def accumulate_gradients(
     segmenter: Segmenter,
     inputs: torch.Tensor,
     labels: torch.Tensor,
@@ -119,7 +123,7 @@ def _plain(
     options: StepOptions,
 ) -> StepFigures:
     loss = segmentation_loss(segmenter.decode(skips, features), labels, options.loss)
-    loss.backward()
+    torch.autograd.backward(loss)
     return _figures(loss, torch.zeros_like(loss), features, options)
 
 
@@ -140,7 +144,7 @@ def _squeeze_one(
         options.squeeze_norm,
         count=options.perturbations,
     )
-    (options.squeeze_weight * term).backward()
+    torch.autograd.backward(options.squeeze_weight * term)
     return term.detach()
 
 
@@ -163,11 +167,10 @@ def _backward(outputs: list[torch.Tensor], leaves: list[torch.Tensor]) -> None:
 def _figures(
     segmentation: torch.Tensor, squeeze: torch.Tensor, features: torch.Tensor, options: StepOptions
 ) -> StepFigures:
-    spread = features.detach().float().std()
-    values = torch.stack([segmentation.detach(), squeeze, spread]).tolist()  # one wait for a GPU
+    losses = torch.stack([segmentation.detach(), squeeze]).tolist()
     return StepFigures(
-        loss=values[0] + options.squeeze_weight * values[1],
-        segmentation=values[0],
-        squeeze=values[1],
-        noise_ratio=options.sigma / values[2] if values[2] else float("inf"),
+        loss=losses[0] + options.squeeze_weight * losses[1],
+        segmentation=losses[0],
+        squeeze=losses[1],
+        noise_ratio=noise_ratio(options.sigma, features),
     )

@@ -10,14 +10,14 @@ import torch
 RangeOver: TypeAlias = Literal["joint_fg", "class_fg", "joint_all"]
 Instance: TypeAlias = Literal["slice", "volume"]
 LEVELS_LIMIT = 256
-"""Grades are held as bytes."""
+"""Sums of grades over perturbations are held in float32, exact up to 2^24."""
 
 
 class Graded(NamedTuple):
     """Grades 0..levels-1 and the places where they say nothing.
 
     Attributes:
-        grades: uint8 (N, B, C, *space). 0 where flat.
+        grades: Whole numbers, float (N, B, C, *space). 0 where flat.
         flat: bool (N, B, C). True where all log-odds of the range are equal.
     """
 
@@ -50,14 +50,13 @@ def log_odds(
         [[[3.0]]]
     """
     axis = logits.ndim - space_dims - 1
-    planes = torch.unbind(_upcast(logits), axis)
+    wide, first = _upcast(logits), 0 if with_background else 1
+    planes = torch.unbind(wide, axis)
     if len(planes) < 2:  # noqa: PLR2004 - background and one structure
         message = f"log-odds need at least two classes, logits are {tuple(logits.shape)}"
         raise ValueError(message)
-    others = _others(planes)[0 if with_background else 1 :]
-    scores = torch.stack(
-        [plane - other for plane, other in zip(planes[-len(others) :], others, strict=True)], axis
-    )
+    others = torch.stack(_others(planes, first), axis)
+    scores = wide.narrow(axis, first, len(planes) - first) - others
     if not bool(torch.isfinite(scores.sum())):
         message = f"logits {tuple(logits.shape)} hold NaN or infinite values"
         raise ValueError(message)
@@ -82,7 +81,7 @@ def graded(
     width = high - low
     flat = width == 0
     scaled = (scores[:, :, -class_count:] - low).mul_(levels).div_(width.masked_fill(flat, 1))
-    grades = scaled.clamp_(max=levels - 1).to(torch.uint8)
+    grades = scaled.clamp_(max=levels - 1).trunc_()
     return Graded(grades, flat.flatten(2)[:, :, :class_count].expand(grades.shape[:3]))
 
 
@@ -123,12 +122,13 @@ def _upcast(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.dtype in {torch.float16, torch.bfloat16} else tensor
 
 
-def _others(planes: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
-    """Return for every class the logsumexp of all others, by sums from both ends."""
+def _others(planes: tuple[torch.Tensor, ...], first: int) -> list[torch.Tensor]:
+    """Return for every class from `first` (0 or 1) on the logsumexp of all others."""
     before = list(accumulate(planes[:-1], torch.logaddexp))
-    after = list(accumulate(planes[:0:-1], torch.logaddexp))[::-1]
-    between = [torch.logaddexp(b, a) for b, a in zip(before[:-1], after[1:], strict=True)]
-    return [after[0], *between, before[-1]]
+    after = list(accumulate(planes[:first:-1], torch.logaddexp))[::-1]
+    of_background, after = after[: 1 - first], after[1 - first :]
+    between = [torch.logaddexp(b, a) for b, a in zip(before[:-1], after, strict=True)]
+    return [*of_background, *between, before[-1]]
 
 
 def _range_axes(ndim: int, range_over: RangeOver, instance: Instance) -> tuple[int, ...]:

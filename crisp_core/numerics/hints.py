@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from crisp_core.numerics.grades import Graded, Instance, RangeOver, graded
+from crisp_core.numerics.grades import Instance, RangeOver, graded
 
 
 class GradeTally:
@@ -40,36 +40,35 @@ class GradeTally:
             logits, self._levels, self._range_over, self._instance, self._log_odds_clip
         )
         for grade, blank in zip(grades, flat, strict=True):
-            self._add_one(Graded(grade, blank.reshape(blank.shape + (1,) * (grade.ndim - 2))))
+            self._add_one(grade, blank.reshape(blank.shape + (1,) * (grade.ndim - 2)))
 
-    def _add_one(self, one: Graded) -> None:
-        core = one.grades == self._levels - 1  # a flat grade is 0, so never core
-        support = (one.grades > 0) | one.flat
+    def _add_one(self, grade: torch.Tensor, flat: torch.Tensor) -> None:
         if self._sums is None:
-            self._core, self._support = core, support
-            self._sums = one.grades.int()
+            self._lowest, self._highest, self._sums = grade, grade.clone(), grade.clone()
+            self._flat = flat.clone()
         else:
-            self._core &= core
-            self._support |= support
-            self._sums += one.grades
+            torch.minimum(self._lowest, grade, out=self._lowest)
+            torch.maximum(self._highest, grade, out=self._highest)
+            self._sums += grade
+            self._flat |= flat
         self.count += 1
 
     @property
     def core(self) -> torch.Tensor:
         """High-precision mask, bool (B, C, *space): top grade in every perturbation."""
         self._require_any()
-        return self._core
+        return self._lowest == self._levels - 1  # a flat grade is 0, so never core
 
     @property
     def support(self) -> torch.Tensor:
         """High-recall mask, bool (B, C, *space): above the lowest grade in any perturbation."""
         self._require_any()
-        return self._support
+        return (self._highest > 0) | self._flat
 
     @property
     def grade_sums(self) -> torch.Tensor:
         """Sum of the grades over the perturbations, int32 (B, C, *space)."""
-        return self._require_any()
+        return self._require_any().int()
 
     @property
     def ranks(self) -> torch.Tensor:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
+from scipy.sparse import csr_array  # type: ignore[import-untyped]  # scipy ships no types
 
 from crisp_core.arrays import BoolArray, FloatArray, IntArray
 
 HALF = 0.5
 ROUNDING = 1e-6
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,11 @@ def resample(array: FloatArray, rows: AxisMap, columns: AxisMap, outside: float)
     Returns:
         float32 (..., h, w). The map of a grid onto itself returns equal values.
     """
-    sampled, inside_rows = _along(array.swapaxes(-1, -2), rows)
-    sampled, inside_columns = _along(sampled.swapaxes(-1, -2), columns)
-    sampled[..., ~inside_rows, :] = outside
-    sampled[..., ~inside_columns] = outside
+    rows_of, columns_of = _weights(array.shape[-2], rows), _weights(array.shape[-1], columns)
+    sampled = np.full((*array.shape[:-2], rows.count, columns.count), outside, np.float32)
+    inside = np.ix_(_inside(array.shape[-2], rows), _inside(array.shape[-1], columns))
+    for place in np.ndindex(array.shape[:-2]):
+        sampled[place][inside] = (columns_of @ (rows_of @ array[place]).T).T[inside]
     return sampled
 
 
@@ -94,25 +97,22 @@ def resample_labels(labels: IntArray, rows: AxisMap, columns: AxisMap) -> IntArr
     return fullest
 
 
-def _along(array: FloatArray, axis: AxisMap) -> tuple[FloatArray, BoolArray]:
-    """Sample the last axis; also tell which new pixels lie on an old one."""
-    old_count = array.shape[-1]
+def _weights(old_count: int, axis: AxisMap) -> csr_array:
+    """Weight of every old pixel (column) in every new one (row); rows sum to 1, or are empty."""
     centres = axis.offset + axis.step * np.arange(axis.count)
     reach = max(1.0, axis.step)
     first = np.floor(centres - reach).astype(np.int64) + 1
     places = first[:, None] + np.arange(ceil(2 * reach))
     weights = np.clip(1 - np.abs(places - centres[:, None]) / reach, 0, None)
     weights *= (places >= 0) & (places < old_count)
-    total = weights.sum(axis=1, keepdims=True)
-    weights = (weights / np.where(total > 0, total, 1)).astype(np.float32)
-    inside = np.abs(centres - (old_count - 1) / 2) <= old_count / 2 + ROUNDING
-    return _weighted(array, places.clip(0, old_count - 1), weights), inside
+    new, tap = weights.nonzero()
+    values = (weights / weights.sum(axis=1, keepdims=True).clip(TINY))[new, tap]
+    entries = (values.astype(np.float32), (new, places[new, tap]))
+    return csr_array(entries, shape=(axis.count, old_count))
 
 
-def _weighted(array: FloatArray, places: IntArray, weights: FloatArray) -> FloatArray:
-    """Sum the old pixels at `places` (count, taps) by `weights`, tap by tap in one order."""
-    result = np.zeros((*array.shape[:-1], len(places)), np.float32)
-    for place, weight in zip(places.T, weights.T, strict=True):
-        if weight.any():
-            result += array[..., place] * weight
-    return result
+def _inside(old_count: int, axis: AxisMap) -> BoolArray:
+    """Which new pixels have their centre on an old one."""
+    centres = axis.offset + axis.step * np.arange(axis.count)
+    inside: BoolArray = np.abs(centres - (old_count - 1) / 2) <= old_count / 2 + ROUNDING
+    return inside

@@ -109,10 +109,11 @@ class Ledger:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
-            with os.fdopen(handle, "wb", buffering=0) as file:
+            with os.fdopen(handle, "wb") as file:
                 file.truncate(start)
                 file.seek(start)
                 file.write(data)
+                file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise RunStateError(

@@ -20,7 +20,7 @@ from crisp_core.schema.study import SiteEntry, Study
 from crisp_core.schema.summary import RunSummary
 from crisp_server.simulation.engine import run_flower_simulation
 from crisp_server.simulation.inline import run_inline
-from crisp_server.store import RunFolder
+from crisp_server.store import RunFolder, unwritable
 from crisp_server.summary import panels_of, summarise
 
 Engine = Literal["inline", "flower"]
@@ -87,15 +87,21 @@ def carry_on(run: RunFolder, on_line: Callable[[str], None]) -> RunSummary:
     Raises:
         CrispError: Whatever ended the run, with the sentence of the site where it happened.
     """
-    site_count = len(run.study.sites)
-    if run.facts.engine == "flower":
-        if run_flower_simulation(run.path, site_count, on_line) != 0:
-            raise _flower_failure(run)
-    else:
-        run_inline(run.path, site_count)
-    summary = summarise(run)
-    write_report(summary, run.path, panels_of(run))
+    try:
+        _run_engine(run, on_line)
+        summary = summarise(run)
+        write_report(summary, run.path, panels_of(run))
+    except OSError as error:
+        raise unwritable(run.path, error) from error
     return summary
+
+
+def _run_engine(run: RunFolder, on_line: Callable[[str], None]) -> None:
+    site_count = len(run.study.sites)
+    if run.facts.engine == "inline":
+        run_inline(run.path, site_count)
+    elif run_flower_simulation(run.path, site_count, on_line) != 0:
+        raise _flower_failure(run)
 
 
 def words_of_sites(run: RunFolder) -> list[str]:

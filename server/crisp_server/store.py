@@ -48,7 +48,7 @@ class RunFolder:
             (path / "models").mkdir(parents=True)
             (path / "spool").mkdir()
         except OSError as error:
-            raise _unwritable(path, error) from None
+            raise unwritable(path, error) from None
         write_text(path / "run.json", facts.model_dump_json(indent=1))
         write_text(path / "study.json", study.model_dump_json(indent=1))
         return cls(path)
@@ -95,7 +95,7 @@ class RunFolder:
         try:
             handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise _unwritable(self.path, error) from None
+            raise unwritable(self.path, error) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -196,7 +196,8 @@ def _unusable(path: Path, expected: str, got: str) -> RunStateError:
     )
 
 
-def _unwritable(path: Path, error: OSError) -> RunStateError:
+def unwritable(path: Path, error: OSError) -> RunStateError:
+    """Say that the disk refused, and why."""
     return RunStateError(
         expected="a folder that can be written",
         got=error.strerror or "an error of the disk",

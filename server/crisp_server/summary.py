@@ -47,7 +47,10 @@ def summarise(run: RunFolder) -> RunSummary:
         site_seconds=progress.site_seconds,
         commands=facts.commands,
         warnings=_warnings(study, progress),
-        ledger=tuple(dict(entry) for entry in run.ledger.entries()),
+        ledger=tuple(
+            {"number": entry.number, "event": entry.event, **entry.fields, "hash": entry.hash}
+            for entry in run.ledger.entries()
+        ),
     )
 
 

@@ -140,7 +140,7 @@ def test_a_case_that_cannot_be_used_leaves_nothing_behind(tmp_path, case):
 def test_a_case_that_went_away_is_told_in_a_sentence(tmp_path, case):
     case.label.unlink()
 
-    with pytest.raises(DataError, match="No such file or directory .case 'c0'."):
+    with pytest.raises(DataError, match=r"No such file or directory \(case 'c0'\)"):
         prepare(tmp_path, case)
 
 

@@ -157,5 +157,5 @@ def test_a_disc_keeps_its_place_through_half_the_pixels():
     labels = prepare_labels(LabelVolume(disc.astype(np.uint8), place), PrepareSettings((32, 32)))
     back = restore_mask(labels > 0, placement, place)
 
-    assert 2 * (back & disc).sum() / (back.sum() + disc.sum()) > 0.97
+    assert 2 * (back & disc).sum() / (back.sum() + disc.sum()) > 0.95
     np.testing.assert_allclose(np.argwhere(back[0]).mean(0), [30, 25], atol=0.25)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from federation_on_disk import tiny_options, tiny_study
 from crisp_core.errors import RunStateError, SiteFailedError
 from crisp_core.files.checkpoint import read_parameters
 from crisp_core.schema.summary import RunSummary
+from crisp_core.trust.ledger import verify
 from crisp_server.compare import compare
 from crisp_server.simulate import carry_on, parts_of, start, words_of_sites
 from crisp_server.store import RunFolder
@@ -77,9 +77,11 @@ def test_the_same_study_gives_the_same_bytes(finished, tmp_path: Path) -> None:
 def test_the_ledger_names_who_took_part_in_every_round(finished) -> None:
     run, _ = finished
 
-    lines = [json.loads(line) for line in (run.path / "ledger.jsonl").read_text().splitlines()]
-    admitted = [(line["round"], line["site"]) for line in lines if line["event"] == "admitted"]
-    assert admitted == [(r, site) for r in (1, 2, 3, 4) for site in ("east", "north")]
+    admitted = [e.fields for e in run.ledger.entries() if e.event == "admitted"]
+    assert [(fields["round"], fields["site"]) for fields in admitted] == [
+        (r, site) for r in (1, 2, 3, 4) for site in ("east", "north")
+    ]
+    assert verify(run.ledger.path) is None
 
 
 @pytest.mark.parametrize("method", ["fedavg", "fedavg-2.5d", "crisp-paper", "crisp-no-squeeze"])
