@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from crisp_core.model.normalisation import frozen_running_statistics
 from crisp_core.model.perturbation import noise_ratio
@@ -103,7 +104,7 @@ def accumulate_gradients(
     if options.plain:
         return _plain(segmenter, skips, features, labels, options)
     leaf_skips, leaf_features = [_leaf(skip) for skip in skips], _leaf(features)
-    logits = segmenter.decode(leaf_skips, leaf_features)
+    logits = _decode_again_later(segmenter, leaf_skips, leaf_features)
     probabilities = _softmax(logits)
     cut = _Cut(leaf_skips, leaf_features, _leaf(probabilities), region)
     squeeze = torch.stack(
@@ -125,6 +126,23 @@ def _plain(
     loss = segmentation_loss(segmenter.decode(skips, features), labels, options.loss)
     torch.autograd.backward(loss)
     return _figures(loss, torch.zeros_like(loss), features, options)
+
+
+def _decode_again_later(
+    segmenter: Segmenter, skips: Maps, features: torch.Tensor
+) -> torch.Tensor:
+    """Decode, forget what the gradient needs, and decode once more when it is needed.
+
+    One forward decode pays for never holding two decoders' activations. Dropout repeats itself.
+    """
+    logits: torch.Tensor = checkpoint(
+        segmenter.decode,
+        skips,
+        features,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), frozen_running_statistics(segmenter)),
+    )
+    return logits
 
 
 def _squeeze_one(

@@ -56,7 +56,7 @@ def log_odds(
         message = f"log-odds need at least two classes, logits are {tuple(logits.shape)}"
         raise ValueError(message)
     others = torch.stack(_others(planes, first), axis)
-    scores = wide.narrow(axis, first, len(planes) - first) - others
+    scores = others.neg_().add_(wide.narrow(axis, first, len(planes) - first))
     if not bool(torch.isfinite(scores.sum())):
         message = f"logits {tuple(logits.shape)} hold NaN or infinite values"
         raise ValueError(message)
@@ -80,7 +80,7 @@ def graded(
     low, high = scores.amin(axes, keepdim=True), scores.amax(axes, keepdim=True)
     width = high - low
     flat = width == 0
-    scaled = (scores[:, :, -class_count:] - low).mul_(levels).div_(width.masked_fill(flat, 1))
+    scaled = scores[:, :, -class_count:].sub_(low).mul_(levels).div_(width.masked_fill(flat, 1))
     grades = scaled.clamp_(max=levels - 1).trunc_()
     return Graded(grades, flat.flatten(2)[:, :, :class_count].expand(grades.shape[:3]))
 

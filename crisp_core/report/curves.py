@@ -59,7 +59,7 @@ def pass_charts(summary: RunSummary, sites: Sequence[str]) -> tuple[Chart, ...]:
         ("Support recall", "", _structure_mean(lambda f: f.support_recall)),
         ("Support share of voxels", "", lambda r: r.support_coverage),
     )
-    passes = range(summary.study.recursions)
+    passes = range(summary.pass_count)
     return tuple(
         _chart(
             summary,

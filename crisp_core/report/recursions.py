@@ -84,7 +84,7 @@ def _pass_row(summary: RunSummary, site: str) -> PassRow:
         answer_gain=gain(answer),
         chosen_counts=tuple(
             sum(case.chosen == number for case in cases)
-            for number in range(1, summary.study.recursions + 1)
+            for number in range(1, summary.pass_count + 1)
         ),
     )
 

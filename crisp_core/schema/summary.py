@@ -64,3 +64,8 @@ class RunSummary(Frozen):
     commands: tuple[str, ...]
     warnings: tuple[str, ...]
     ledger: tuple[dict[str, str | int | float | None], ...] = ()
+
+    @property
+    def pass_count(self) -> int:
+        """Passes of the selected model: M(k) looks k times, without hints once."""
+        return min(self.selected_generation, self.study.recursions)
