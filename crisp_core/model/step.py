@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from crisp_core.model.normalisation import frozen_running_statistics
 from crisp_core.model.perturbation import noise_ratio
@@ -88,7 +87,8 @@ def accumulate_gradients(
 
     Features and clean probabilities are detached; every perturbation is back-propagated into
     their gradients by itself, and these then travel once through the clean decoder and the
-    encoder. The sum is that of the joint graph, which never exists.
+    encoder. The sum is that of the joint graph, which never exists. The clean decode is computed
+    twice, with the same dropout: its activations would wait through every perturbation.
 
     BatchNorm remembers the clean pass only.
 
@@ -103,17 +103,37 @@ def accumulate_gradients(
     skips, features = segmenter.encode(inputs)
     if options.plain:
         return _plain(segmenter, skips, features, labels, options)
-    leaf_skips, leaf_features = [_leaf(skip) for skip in skips], _leaf(features)
-    logits = _decode_again_later(segmenter, leaf_skips, leaf_features)
-    probabilities = _softmax(logits)
-    cut = _Cut(leaf_skips, leaf_features, _leaf(probabilities), region)
+    leaves = [_leaf(one) for one in (features, *skips)]
+    dropout = _DropoutState(features.device)
+    with torch.no_grad():
+        probabilities = _softmax(segmenter.decode(leaves[1:], leaves[0]))
+    cut = _Cut(leaves[1:], leaves[0], probabilities.requires_grad_(), region)
     squeeze = torch.stack(
         [_squeeze_one(segmenter, cut, n, noise, options) for n in range(options.perturbations)]
     ).sum()
+    with frozen_running_statistics(segmenter), dropout.again():
+        logits = segmenter.decode(cut.skips, cut.features)
     segmentation = segmentation_loss(logits, labels, options.loss)
-    torch.autograd.backward([segmentation, probabilities], [None, cut.probabilities.grad])
-    _backward([features, *skips], [leaf_features, *leaf_skips])
+    torch.autograd.backward([segmentation, _softmax(logits)], [None, cut.probabilities.grad])
+    _backward([features, *skips], leaves)
     return _figures(segmentation, squeeze, features, options)
+
+
+class _DropoutState:
+    """Where torch's own random stream stands, so that a decode can draw its dropout again."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._devices = [device] if device.type == "cuda" else []
+        self._states = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self._devices)]
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Return to that place, and back to the present one at the end."""
+        with torch.random.fork_rng(self._devices):
+            torch.set_rng_state(self._states[0])
+            for device, state in zip(self._devices, self._states[1:], strict=True):
+                torch.cuda.set_rng_state(state, device)
+            yield
 
 
 def _plain(
@@ -126,23 +146,6 @@ def _plain(
     loss = segmentation_loss(segmenter.decode(skips, features), labels, options.loss)
     torch.autograd.backward(loss)
     return _figures(loss, torch.zeros_like(loss), features, options)
-
-
-def _decode_again_later(
-    segmenter: Segmenter, skips: Maps, features: torch.Tensor
-) -> torch.Tensor:
-    """Decode, forget what the gradient needs, and decode once more when it is needed.
-
-    One forward decode pays for never holding two decoders' activations. Dropout repeats itself.
-    """
-    logits: torch.Tensor = checkpoint(
-        segmenter.decode,
-        skips,
-        features,
-        use_reentrant=False,
-        context_fn=lambda: (nullcontext(), frozen_running_statistics(segmenter)),
-    )
-    return logits
 
 
 def _squeeze_one(
