@@ -9,8 +9,10 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 .PHONY: demo test check slow bench wheel lock clean
 
 demo: .venv/run.stamp  ## a federation of synthetic hospitals, from nothing to its report
-	$(BIN)/crisp-client phantom cardiac data/phantom
-	$(BIN)/crisp simulate docs/get-started/demo.toml
+	test -f data/phantom/vendor-d/cases.csv || $(BIN)/crisp-client phantom cardiac data/phantom
+	$(BIN)/crisp example > demo.toml
+	if test -f runs/demo/study.json; then $(BIN)/crisp resume runs/demo; \
+	else $(BIN)/crisp simulate demo.toml --run runs/demo; fi
 
 test: check  ## everything that must hold: lint, types, layers, the fast tests, Flower's engine
 	$(BIN)/pytest -m "not gpu and not data and (flower or not slow)"

@@ -80,11 +80,11 @@ class EncodedCase:
 
     def clean_logits(self) -> torch.Tensor:
         """Decode every slice as it is: (D, K, H, W)."""
-        return torch.cat([self._segmenter.decode(c.skips, c.features) for c in self.chunks])
+        return _joined([self._segmenter.decode(c.skips, c.features) for c in self.chunks])
 
     def perturbed_logits(self, n: int, noise: Noise, sigma: float) -> torch.Tensor:
         """Decode every slice with perturbation n: (D, K, H, W)."""
-        return torch.cat([self._perturbed(c, n, noise, sigma) for c in self.chunks])
+        return _joined([self._perturbed(c, n, noise, sigma) for c in self.chunks])
 
     def noise_ratio(self, sigma: float) -> float:
         """Compare sigma with the features of the middle chunk, or of the first if none is kept."""
@@ -114,6 +114,10 @@ def noise_ratio(sigma: float, features: torch.Tensor) -> float:
     """
     spread = float(features.detach().float().std())
     return sigma / spread if spread > 0 else math.inf
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def _byte_count(chunks: list[Chunk]) -> int:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -40,6 +41,16 @@ ThreadsOption = Annotated[int, typer.Option(help="CPU threads of a site; 0: ever
 @app.callback()
 def about() -> None:
     """Train CRISP across hospitals without moving an image."""
+
+
+@app.command()
+def example() -> None:
+    """Print a study to begin with.
+
+    Example: crisp example > study.toml
+    """
+    text = resources.files("crisp_server").joinpath("example_study.toml").read_text()
+    typer.echo(text, nl=False)
 
 
 @app.command()

@@ -144,8 +144,25 @@ def test_dropout_in_the_decoder_is_active_in_clean_and_perturbed_decodes() -> No
 
     figures = step(segmenter, StepOptions(perturbations=2, sigma=0.0))
 
-    assert segmenter.fuse[-1].active == [True, True, True]
+    assert segmenter.fuse[-1].active == 4 * [True]  # clean, two perturbed, clean again
     assert figures.squeeze > 0  # the masks differ even without noise
+
+
+def test_the_clean_decode_draws_the_same_dropout_both_times() -> None:
+    ours, oracle = segmenter_with("group"), segmenter_with("group")
+    start = torch.Generator().manual_seed(1).get_state()
+    after = []
+
+    for segmenter, run in ((ours, step), (oracle, joint_gradients)):
+        segmenter.fuse.append(nn.Dropout(0.5))
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(start)
+            run(segmenter, StepOptions())
+            after.append(torch.get_rng_state())
+
+    assert torch.equal(*after)
+    for grad, wanted in zip(gradients(ours), gradients(oracle), strict=True):
+        torch.testing.assert_close(grad, wanted, rtol=0, atol=1e-12)
 
 
 def test_a_step_in_bfloat16_keeps_losses_in_float32_and_gradients_close() -> None:
