@@ -30,7 +30,7 @@ class Findings:
     Attributes:
         name: File name in `results`, without its ending.
         title: One line.
-        rows: All with the same keys, which become the columns.
+        rows: The first one's keys become the columns; another may lack some.
         notes: What a reader must know to trust the figures, one sentence each.
     """
 
@@ -48,7 +48,7 @@ def cpu_seconds(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict[
     Returns:
         float64 (repeats,) for each job; the same place in two of them is the same repeat.
     """
-    seconds = {name: np.zeros(repeats) for name in jobs}
+    seconds: dict[str, FloatArray] = {name: np.zeros(repeats) for name in jobs}
     for repeat in range(repeats):
         for name, job in jobs.items():
             began = time.process_time()
@@ -112,7 +112,7 @@ def publish(findings: Findings) -> None:
 def _page(findings: Findings) -> str:
     columns = list(findings.rows[0])
     lines = [columns, ["---"] * len(columns)]
-    lines += [[_cell(row[column]) for column in columns] for row in findings.rows]
+    lines += [[_cell(row.get(column)) for column in columns] for row in findings.rows]
     machine = ", ".join(f"{key} {value}" for key, value in _machine().items())
     return "\n".join(
         [
@@ -130,7 +130,7 @@ def _page(findings: Findings) -> str:
 
 def _cell(value: str | float | None) -> str:
     if value is None:
-        return "–"
+        return "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

@@ -203,8 +203,13 @@ class Study(Frozen):
         return self.model.channels * self.model.slices_in + hints
 
     def canonical(self) -> str:
-        """Write the study as sorted JSON, without the places of its data."""
+        """Write the study as sorted JSON, without any place on a disk.
+
+        This text travels: a site builds the network from it and then loads what the coordinator
+        sends, so the file of the pretrained weights is the coordinator's own affair.
+        """
         value = self.model_dump(mode="json")
+        value["model"].pop("encoder_weights")
         for site in value["sites"].values():
             site.pop("data")
         return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -29,14 +29,12 @@ def conduct(run: RunFolder, sites: Sites) -> FederationState:
     log = EventLog(run.path / "events.jsonl")
     state = _first_state(run, study)
     log.write("started", steps_done=_steps_done(state.progress))
-    watch = time.monotonic()
+    before, began = state.progress.seconds, time.monotonic()
     for step, after in run_study(study, state, WatchedSites(sites, log), run):
-        now = time.monotonic()
-        spent = after.progress.seconds + now - watch
+        spent = before + time.monotonic() - began
         state = FederationState(
             after.parameters, after.progress.model_copy(update={"seconds": spent})
         )
-        watch = now
         _note(run, step, state)
         run.save(state.parameters, state.progress)
         log.write("saved", step=type(step).__name__, steps_done=_steps_done(state.progress))
@@ -49,7 +47,10 @@ def _first_state(run: RunFolder, study: Study) -> FederationState:
     saved = run.load()
     if saved is not None:
         return FederationState(*saved)
-    return FederationState(to_arrays(segmenter_of(study)), Progress())
+    initial = to_arrays(segmenter_of(study))
+    run.ledger.truncate_to(0)
+    run.ledger.append("initial", study=study.hash(), model=content_hash(initial))
+    return FederationState(initial, Progress())
 
 
 def _steps_done(progress: Progress) -> int:

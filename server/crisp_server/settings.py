@@ -17,7 +17,7 @@ from crisp_core.schema.study import SiteEntry, Study
 
 
 def load_study(path: Path, *, method: str | None = None, seed: int | None = None) -> Study:
-    """Read a study from TOML; data folders are taken relative to the file.
+    """Read a study from TOML; the places that it names are taken relative to the file.
 
     Args:
         path: The study file.
@@ -110,10 +110,14 @@ def _known_keys(place: tuple[int | str, ...]) -> list[str]:
 
 
 def _absolute(study: Study, folder: Path) -> Study:
+    """Take every place that the study names relative to its file."""
     sites = {
         name: site.model_copy(
             update={"data": tuple(str((folder / place).resolve()) for place in site.data)}
         )
         for name, site in study.sites.items()
     }
-    return study.model_copy(update={"sites": sites})
+    weights = study.model.encoder_weights
+    place = str((folder / weights).resolve()) if weights else None
+    model = study.model.model_copy(update={"encoder_weights": place})
+    return study.model_copy(update={"sites": sites, "model": model})

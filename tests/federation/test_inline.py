@@ -186,3 +186,9 @@ def test_a_site_that_gives_numbers_that_are_not_finite_does_not_count(tmp_path: 
     saved = run.load()
     assert saved is not None
     assert all(np.isfinite(array).all() for array in saved[0].values())
+
+
+def test_the_clock_of_a_run_counts_every_step_once(finished) -> None:
+    _, summary = finished
+
+    assert 0 < summary.site_seconds <= summary.seconds

@@ -36,6 +36,13 @@ def test_the_place_of_the_data_is_not_part_of_the_hash(tmp_path: Path) -> None:
     assert here.hash() != load_study(tmp_path / "study.toml", seed=5).hash()
 
 
+def test_the_file_of_pretrained_weights_does_not_travel(tmp_path: Path) -> None:
+    study = load_study(written(tmp_path, SMALLEST + '[model]\nencoder_weights = "w.safetensors"\n'))
+
+    assert study.model.encoder_weights == str(tmp_path / "w.safetensors")
+    assert "safetensors" not in study.canonical()
+
+
 def test_the_two_columns_of_the_method(tmp_path: Path) -> None:
     path = written(tmp_path, SMALLEST)
 
