@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -72,5 +73,9 @@ def _fail(error: CrispError) -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line.
+
+    Threads that wait sleep instead of spinning: a machine with other work then keeps its speed.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is first imported
     app()

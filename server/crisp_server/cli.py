@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -227,5 +228,9 @@ def _told() -> Iterator[None]:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line.
+
+    Threads that wait sleep instead of spinning: a machine with other work then keeps its speed.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is first imported
     app()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from crisp_core.model.parameters import to_arrays
-
 from crisp_core.arrays import Parameters
 from crisp_core.files.checkpoint import content_hash, write_parameters
 from crisp_core.model.from_study import segmenter_of
+from crisp_core.model.parameters import to_arrays
 from crisp_core.schema.manifest import Progress
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import RoundSummary

@@ -50,27 +50,41 @@ def site_dice(evaluation: Evaluation) -> float:
 
 
 def check_descriptions(study: Study, sites: Mapping[str, SiteDescription]) -> None:
-    """Refuse, before round 1, a study whose selection would lack a figure.
+    """Refuse, before round 1, a study that would lack a figure at some site.
 
     Raises:
-        StudyError: If a source has no training case, a site nothing to measure, or selection
-            needs validation patients that a source does not have.
+        StudyError: If a source has no training case, a site nothing to measure, selection needs
+            validation patients that a source does not have, or a class is missing at one site
+            and present at another.
     """
     for name in study.sources:
         if sites[name].train_cases == 0:
-            raise _too_few(name, "at least one training case", "none")
+            raise _too_few(name, "at least one training case")
         if study.evaluation.select == "worst-site" and sites[name].validation_cases == 0:
-            raise _too_few(name, "at least one validation patient", "none")
+            raise _too_few(name, "at least one validation patient")
     for name in study.held_out:
-        description = sites[name]
-        if (description.train_cases + description.validation_cases + description.test_cases) == 0:
-            raise _too_few(name, "at least one case", "none")
+        if sites[name].patients == 0:
+            raise _too_few(name, "at least one case")
+    _check_classes(study, sites)
 
 
-def _too_few(site: str, expected: str, got: str) -> StudyError:
+def _check_classes(study: Study, sites: Mapping[str, SiteDescription]) -> None:
+    for structure in study.classes:
+        having = [name for name in sorted(sites) if sites[name].class_voxels[structure] > 0]
+        lacking = sorted(set(sites) - set(having))
+        if lacking:
+            raise StudyError(
+                expected=f"class {structure!r} at every site",
+                got=f"not one voxel of it at {', '.join(lacking)}",
+                where=f"label {study.classes.index(structure) + 1}",
+                fix="Number the labels of every site in the order of the study's classes",
+            )
+
+
+def _too_few(site: str, expected: str) -> StudyError:
     return StudyError(
         expected=expected,
-        got=got,
+        got="none",
         where=f"site {site!r}",
         fix='Add patients, raise evaluation.validation_share, or set evaluation.select = "last"',
     )

@@ -64,9 +64,18 @@ def start(study: Study, folder: Path, options: SimulationOptions) -> RunFolder:
     """Make the run folder and every site's own folder in it.
 
     Raises:
-        StudyError: If a site has no data folder.
+        StudyError: If a site has no data folder, or two sites have the same.
         RunStateError: If the folder holds something already.
     """
+    _check_places(study)
+    run = RunFolder.create(folder, study, _facts(options))
+    for name, site in study.sites.items():
+        _write_site(run, study, name, site, options)
+    return run
+
+
+def _check_places(study: Study) -> None:
+    owners: dict[str, str] = {}
     for name, site in study.sites.items():
         if not site.data:
             raise StudyError(
@@ -75,10 +84,14 @@ def start(study: Study, folder: Path, options: SimulationOptions) -> RunFolder:
                 where=f"sites.{name}.data",
                 fix='Add data = "FOLDER" to that site',
             )
-    run = RunFolder.create(folder, study, _facts(options))
-    for name, site in study.sites.items():
-        _write_site(run, study, name, site, options)
-    return run
+        for place in site.data:
+            if owners.setdefault(place, name) != name:
+                raise StudyError(
+                    expected="each data folder at one site",
+                    got=f"{place} at {owners[place]!r} and {name!r}",
+                    where=f"sites.{name}.data",
+                    fix="A hospital that trains cannot be held out: name another folder",
+                )
 
 
 def carry_on(run: RunFolder, on_line: Callable[[str], None]) -> RunSummary:

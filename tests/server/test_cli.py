@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,9 @@ from crisp_server.cli import app
 
 
 def crisp(*words: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
+    """Type a command; sites compute on one thread, so that other tests can run beside them."""
+    threads = ["--threads", "1"] if words[0] in ("simulate", "compare") else []
+    return CliRunner().invoke(app, [*(str(word) for word in words), *threads])
 
 
 def study_file(folder: Path, addition: str = "") -> Path:
@@ -108,6 +114,36 @@ def test_a_site_without_a_data_folder_is_a_usage_error(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "sites.west.data" in result.output
     assert not (tmp_path / "run").exists()
+
+
+def test_a_held_out_site_cannot_have_the_data_of_a_source(tmp_path: Path) -> None:
+    path = study_file(tmp_path)
+    path.write_text(path.read_text().replace("data/south", "data/east"))
+
+    result = crisp("simulate", path, "--run", tmp_path / "run")
+
+    assert result.exit_code == 2
+    assert "'east' and 'south'" in result.output
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path: Path) -> None:
+    study, run = study_file(tmp_path), tmp_path / "run"
+    words = [sys.executable, "-c", "from crisp_server.cli import main; main()"]
+    study.write_text(study.read_text().replace("steps = 4", "steps = 400"))
+    process = subprocess.Popen(
+        [*words, "simulate", str(study), "--run", str(run), "--threads", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (run / "state.json").exists():
+        time.sleep(0.05)
+
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "crisp resume" in told
+    assert crisp("resume", run, "--quiet").exit_code == 0
 
 
 def test_an_empty_data_folder_ends_with_the_sites_own_sentence(tmp_path: Path) -> None:

@@ -70,3 +70,12 @@ def test_a_source_without_validation_patients_stops_the_study_before_round_one()
 
     with pytest.raises(StudyError, match=r"validation patient.*'north'"):
         check_descriptions(whole, sites)
+
+
+def test_a_class_that_one_site_does_not_have_stops_the_study_and_names_the_site() -> None:
+    whole = study()
+    sites = {name: description(name) for name in whole.sites}
+    sites["south"] = sites["south"].model_copy(update={"class_voxels": {"LV": 0}})
+
+    with pytest.raises(StudyError, match=r"'LV' at every site, got not one voxel of it at south"):
+        check_descriptions(whole, sites)

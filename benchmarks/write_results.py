@@ -1,0 +1,130 @@
+"""Write docs/reference/results.md from the comparisons that `compare_methods.py` ran.
+
+Example: python -m benchmarks.write_results runs/cardiac-phantom runs/sunnybrook runs/spinalcord
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+
+from crisp_core.report.comparison import compare as tables_of
+from crisp_core.report.comparison import comparison_markdown
+from crisp_core.report.methods import Run
+from crisp_core.schema.messages import CaseFigures, RecursionFigures
+from crisp_core.schema.summary import RunSummary
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "results.md"
+BASELINE = "fedavg"
+HEAD = """# Results
+
+Written by `python -m benchmarks.write_results` from runs of `python -m benchmarks.compare_methods`
+(studies in `benchmarks/studies/`), whatever they say. Small networks, small images, few steps, few
+patients: these runs show that the machinery works and where recursion helps or hurts at this size,
+no more. Nothing was tuned on held-out sites. Within a set every method had the same optimiser
+steps, augmentation, loss and normalisation, those of its study.
+"""
+
+
+def runs_of(folder: Path) -> list[Run]:
+    """Read every finished run of a comparison, in the order of its table."""
+    order = json.loads((folder / "comparison.json").read_text())["cohort"]["methods"]
+    found = [(path.parent.name, summary_of(path)) for path in folder.glob("*/report.json")]
+    rows = [(name.rsplit("-seed", 1)[0], one.study.seed, one) for name, one in found]
+    return sorted(rows, key=lambda row: (order.index(row[0]), row[1]))
+
+
+def summary_of(report: Path) -> RunSummary:
+    """Read the summary inside a report.json."""
+    return RunSummary.model_validate_json(json.dumps(json.loads(report.read_text())["summary"]))
+
+
+def section(folder: Path) -> str:
+    """Return one data set's tables as Markdown."""
+    rows = runs_of(folder)
+    study = rows[0][2].study
+    tables = comparison_markdown(tables_of(rows)).replace("\n## ", "\n### ")
+    body = tables.split("\n", 1)[1].strip()
+    size = " x ".join(map(str, study.images.size))
+    facts = (
+        f"{len(study.sources)} sources ({', '.join(study.sources)}), {size} pixels, "
+        f"{study.training.steps} steps a source, batch {study.training.batch_size}, "
+        f"{study.crisp.generations} generations of {study.federation.rounds} rounds, network "
+        f"`{study.model.architecture}`, {study.model.norm} norm, {study.training.loss}."
+    )
+    return f"## {study.name}\n\n{facts}\n\n{body}\n\n### Run by run\n\n{differences(rows)}\n"
+
+
+def differences(rows: list[Run]) -> str:
+    """Table of what recursion and the method changed, per run."""
+    titles = (
+        "run",
+        "held-out: answer - pass 1",
+        "held-out - fedavg",
+        "sources - fedavg",
+        "selected generation",
+        "seconds",
+    )
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    plain = {seed: summary for method, seed, summary in rows if method == BASELINE}
+    for method, seed, summary in rows:
+        cells = [signed(gain(summary)), *against(summary, plain.get(seed))]
+        chosen = f"{summary.selected_generation} of {len(summary.generations)}"
+        lines.append(
+            f"| {method}, seed {seed} | {' | '.join(cells)} | {chosen} | {summary.seconds:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def gain(summary: RunSummary) -> float:
+    """Mean over held-out sites of Dice of the answer minus Dice of pass 1."""
+    return fmean(
+        fmean(dice(case.answer) - dice(case.recursions[0]) for case in cases)
+        for cases in sites(summary, "held-out")
+    )
+
+
+def against(summary: RunSummary, plain: RunSummary | None) -> Iterator[str]:
+    """Yield the difference to plain averaging at held-out sites and at sources."""
+    for role in ("held-out", "source"):
+        if plain is None or plain is summary:
+            yield "0"
+        else:
+            yield signed(role_dice(summary, role) - role_dice(plain, role))
+
+
+def role_dice(summary: RunSummary, role: str) -> float:
+    """Mean over sites of a role, each the mean over its cases."""
+    return fmean(fmean(dice(case.answer) for case in cases) for cases in sites(summary, role))
+
+
+def sites(summary: RunSummary, role: str) -> list[tuple[CaseFigures, ...]]:
+    """Return the cases of every site of a role."""
+    names = summary.study.held_out if role == "held-out" else summary.study.sources
+    return [summary.final[name].cases for name in names]
+
+
+def dice(recursion: RecursionFigures) -> float:
+    """Mean Dice over structures."""
+    return fmean(figures.dice for figures in recursion.structures.values())
+
+
+def signed(value: float) -> str:
+    """Write a difference with its sign."""
+    return f"{value:+.3f}"
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parts = [section(folder) for folder in parser.parse_args().runs]
+    PAGE.write_text("\n".join([HEAD, *parts]), encoding="utf-8")
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()
