@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import torch
 
 from crisp_client.cases import SiteCases, with_neighbours
 from crisp_client.device import Workbench
-from crisp_client.pictures import CaseViews, keep_panels
-from crisp_core.arrays import BoolArray, FloatArray, IntArray
+from crisp_client.pictures import CaseSlice, keep_panels
+from crisp_core.arrays import BoolArray, IntArray
 from crisp_core.errors import DataError
 from crisp_core.files.cohort import Case
 from crisp_core.files.examine import open_case
@@ -31,7 +32,6 @@ from crisp_core.numerics.metrics import (
     sensitivity,
     volume_error,
 )
-from crisp_core.report.pictures import panel_views
 from crisp_core.schema.messages import (
     CaseFigures,
     EvaluatePlan,
@@ -67,7 +67,7 @@ def evaluate_cases(
     split = _split(site, plan)
     measured = [_measure(site, case, segmenter, plan, bench) for case in site.of(split)]
     if plan.purpose == "final":
-        keep_panels(site, [views for _, views in measured])
+        keep_panels(site, [one for _, one in measured])
     return Evaluation(
         site=site.settings.site,
         split=split,
@@ -87,7 +87,7 @@ def _split(site: SiteCases, plan: EvaluatePlan) -> Split:
 
 def _measure(
     site: SiteCases, case: Case, segmenter: Segmenter, plan: EvaluatePlan, bench: Workbench
-) -> tuple[CaseFigures, CaseViews]:
+) -> tuple[CaseFigures, CaseSlice]:
     """Refine one case and compare every recursion with its reference."""
     volume, reference = open_case(case, len(site.study.classes))
     refined = _refined(site, case, segmenter, plan, bench)
@@ -102,7 +102,7 @@ def _measure(
         ),
         chosen=refined.chosen + 1,
     )
-    return figures, _views(figures, volume, reference.array, passes[refined.chosen])
+    return figures, _slice(figures, volume, reference.array, passes[refined.chosen])
 
 
 def _refined(
@@ -192,14 +192,17 @@ def _structure(
     )
 
 
-def _views(
+def _slice(
     figures: CaseFigures, volume: Volume, reference: IntArray, answer: NativePass
-) -> CaseViews:
-    """Draw the slice in which the reference is largest."""
+) -> CaseSlice:
+    """Cut out the slice in which the reference is largest."""
     place = int((reference > 0).sum(axis=(1, 2)).argmax())
-    mean = float(np.mean([s.dice for s in figures.answer.structures.values()]))
-    image: FloatArray = volume.array[0, place]
-    views = panel_views(
-        image, reference[place], answer.labels[place], answer.core[place], answer.support[place]
+    return CaseSlice(
+        case=figures.case,
+        dice=fmean(structure.dice for structure in figures.answer.structures.values()),
+        image=volume.array[0, place].copy(),
+        reference=reference[place].copy(),
+        prediction=answer.labels[place].copy(),
+        core=answer.core[place].copy(),
+        support=answer.support[place].copy(),
     )
-    return CaseViews(figures.case, mean, views)

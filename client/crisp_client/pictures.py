@@ -7,35 +7,52 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crisp_client.cases import SiteCases
+from crisp_core.arrays import BoolArray, FloatArray, IntArray
 from crisp_core.files.atomic import write_text
+from crisp_core.report.pictures import panel_views
 from crisp_core.schema.summary import Panel
 
 
 @dataclass(frozen=True)
-class CaseViews:
-    """One case's pictures (base64 PNG by view) and the Dice that ranks them."""
+class CaseSlice:
+    """One case's slice with the largest reference, and the Dice of the case.
+
+    Attributes:
+        case: Pseudonym.
+        dice: Mean over the structures of the whole case.
+        image: (H, W).
+        reference: Labels (H, W).
+        prediction: Labels (H, W).
+        core: (C, H, W).
+        support: (C, H, W).
+    """
 
     case: str
     dice: float
-    views: dict[str, str]
+    image: FloatArray
+    reference: IntArray
+    prediction: IntArray
+    core: BoolArray
+    support: BoolArray
 
 
-def keep_panels(site: SiteCases, cases: Sequence[CaseViews]) -> None:
-    """Write `panels.json` with the worst, median and best of `cases`."""
-    ranked = sorted(cases, key=lambda views: (views.dice, views.case))
+def keep_panels(site: SiteCases, slices: Sequence[CaseSlice]) -> None:
+    """Draw the worst, median and best of `slices` into `panels.json`."""
+    ranked = sorted(slices, key=lambda one: (one.dice, one.case))
     places = {"worst": 0, "median": len(ranked) // 2, "best": len(ranked) - 1}
-    panels = [
-        Panel.model_validate(
-            {
-                "site": site.settings.site,
-                "case": ranked[place].case,
-                "place": name,
-                "dice": ranked[place].dice,
-                "views": ranked[place].views,
-            }
-        )
-        for name, place in places.items()
-    ]
-    site.work.mkdir(parents=True, exist_ok=True)
+    panels = [_panel(site, ranked[place], name) for name, place in places.items()]
     text = json.dumps([panel.model_dump() for panel in panels])
     write_text(site.work / "panels.json", text)
+
+
+def _panel(site: SiteCases, one: CaseSlice, place: str) -> Panel:
+    views = panel_views(one.image, one.reference, one.prediction, one.core, one.support)
+    return Panel.model_validate(
+        {
+            "site": site.settings.site,
+            "case": one.case,
+            "place": place,
+            "dice": one.dice,
+            "views": views,
+        }
+    )
