@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from crisp_core.arrays import FloatArray
+from crisp_core.errors import DataError
 from crisp_core.files.cache import PreparedCase, prepared_case
 from crisp_core.files.cohort import Case, read_cohorts
 from crisp_core.files.preprocess import PrepareSettings
@@ -82,6 +84,24 @@ def _open_cases(settings: SiteSettings, canonical: str) -> SiteCases:
     )
     splits = assign_splits(cohort, study.evaluation.validation_share, study.seed)
     return SiteCases(settings, study, cohort.cases, splits)
+
+
+@contextmanager
+def named(case: Case, doing: str) -> Iterator[None]:
+    """Turn the mathematics' refusal of numbers into an error that names the case.
+
+    Raises:
+        DataError: If the block raises ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise DataError(
+            expected="finite numbers from the network",
+            got=str(error).rstrip("."),
+            where=f"case {case.case_id!r}, {doing}",
+            fix="Look at the case; if many fail, lower training.learning_rate",
+        ) from None
 
 
 def with_neighbours(images: FloatArray, slices_in: int) -> torch.Tensor:

@@ -10,11 +10,10 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from crisp_client.cases import SiteCases, with_neighbours
+from crisp_client.cases import SiteCases, named, with_neighbours
 from crisp_client.device import Workbench
 from crisp_client.pictures import CaseSlice, keep_panels
 from crisp_core.arrays import BoolArray, IntArray
-from crisp_core.errors import DataError
 from crisp_core.files.cohort import Case
 from crisp_core.files.examine import open_case
 from crisp_core.files.preprocess import restore_mask, restore_probabilities
@@ -110,23 +109,15 @@ def _refined(
 ) -> Refinement:
     study, prepared = site.study, site.prepared(case)
     images = with_neighbours(prepared.images, study.model.slices_in)
-    try:
-        with bench.autocast():
-            return refine(
-                segmenter,
-                images,
-                plan.recursions,
-                hint_options_of(study),
-                lambda g: KeyedNoise(study.seed, site.noise_key(case), g + 1),
-                guarded=study.crisp.guard == "entropy",
-            )
-    except ValueError as error:
-        raise DataError(
-            expected="finite logits",
-            got=str(error).rstrip("."),
-            where=f"case {case.case_id!r}, {plan.purpose} of generation {plan.generation}",
-            fix="Look at the case; if many fail, lower training.learning_rate",
-        ) from None
+    with named(case, f"{plan.purpose} of generation {plan.generation}"), bench.autocast():
+        return refine(
+            segmenter,
+            images,
+            plan.recursions,
+            hint_options_of(study),
+            lambda g: KeyedNoise(study.seed, site.noise_key(case), g + 1),
+            guarded=study.crisp.guard == "entropy",
+        )
 
 
 def _native(site: SiteCases, case: Case, one: Pass) -> NativePass:

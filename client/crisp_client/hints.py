@@ -10,10 +10,9 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from crisp_client.cases import SiteCases, with_neighbours
+from crisp_client.cases import SiteCases, named, with_neighbours
 from crisp_client.device import Workbench
 from crisp_core.arrays import IntArray
-from crisp_core.errors import DataError
 from crisp_core.files.cohort import Case
 from crisp_core.files.hint_store import HintStore, StoredHints
 from crisp_core.model.from_study import hint_options_of
@@ -58,16 +57,8 @@ def _regenerate_case(
     previous = store.read(case.case_id, generation - 1, models[-2]) if len(models) > 1 else None
     hint = as_hint(previous, options) if previous else None
     noise = KeyedNoise(site.study.seed, site.noise_key(case), generation)
-    try:
-        with bench.autocast():
-            made = make_hints(segmenter, images, hint, options, noise)
-    except ValueError as error:
-        raise DataError(
-            expected="finite logits",
-            got=str(error).rstrip("."),
-            where=f"case {case.case_id!r}, hints of generation {generation}",
-            fix="Look at the case; if many fail, lower training.learning_rate",
-        ) from None
+    with named(case, f"hints of generation {generation}"), bench.autocast():
+        made = make_hints(segmenter, images, hint, options, noise)
     stored = _stored(made, options)
     store.write(case.case_id, generation, stored, models[-1])
     return _figures(made, stored, previous, torch.tensor(prepared.labels))
