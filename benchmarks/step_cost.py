@@ -28,7 +28,7 @@ class Setting:
     repeats: int
 
 
-SETTINGS = (Setting("small", 64, 10, repeats=25), Setting("DeepLabV3Plus", 128, 4, repeats=9))
+SETTINGS = (Setting("small", 64, 10, repeats=25), Setting("DeepLabV3Plus", 128, 4, repeats=15))
 PERTURBATIONS = (2, 10)
 NOTES = (
     "Medians of interleaved repeats of the ratio within one repeat, in CPU time, one thread.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
@@ -45,8 +46,14 @@ class GridSites:
 
     def __init__(self, grid: Grid, study: Study) -> None:
         self._grid, self._study = grid, study
-        self._descriptions = self._discover()
-        self._nodes = {reply.site: node for node, reply in self._descriptions.items()}
+
+    @cached_property
+    def _descriptions(self) -> dict[int, SiteReply]:
+        return self._discover()
+
+    @cached_property
+    def _nodes(self) -> dict[str, int]:
+        return {reply.site: node for node, reply in self._descriptions.items()}
 
     def ask(
         self, action: Action, plans: Mapping[str, Frozen | None], parameters: Parameters | None
