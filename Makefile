@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -qq
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	--quiet pyproject.toml requirements/build.in
 
-.PHONY: demo test check slow bench wheel lock clean
+.PHONY: demo test check fast slow bench wheel lock clean
 
 demo: .venv/run.stamp  ## a federation of synthetic hospitals, from nothing to its report
 	test -f data/phantom/vendor-d/cases.csv || $(BIN)/crisp-client phantom cardiac data/phantom
@@ -14,8 +14,11 @@ demo: .venv/run.stamp  ## a federation of synthetic hospitals, from nothing to i
 	if test -f runs/demo/study.json; then $(BIN)/crisp resume runs/demo; \
 	else $(BIN)/crisp simulate demo.toml --run runs/demo; fi
 
-test: check  ## everything that must hold: lint, types, layers, the fast tests, Flower's engine
-	$(BIN)/pytest -m "not gpu and not data and (flower or not slow)"
+test: check  ## everything that must hold: lint, types, layers, every test that needs no GPU
+	$(BIN)/pytest -m "not gpu"
+
+fast: .venv/dev.stamp  ## the tests that take a second at most
+	$(BIN)/pytest
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check
@@ -23,8 +26,8 @@ check: .venv/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-slow: .venv/dev.stamp  ## the tests that take longer than a second
-	$(BIN)/pytest -m "slow and not gpu and not data and not flower"
+slow: .venv/dev.stamp  ## the others: kills, full disks, browsers, Flower's engine
+	$(BIN)/pytest -m "(slow or flower or data) and not gpu"
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.hd95_speed

@@ -19,6 +19,7 @@ from crisp_core.schema.summary import RunSummary
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "results.md"
 BASELINE = "fedavg"
+LEARNED_NOTHING = 0.1
 HEAD = """# Results
 
 Written by `python -m benchmarks.write_results` from runs of `python -m benchmarks.compare_methods`
@@ -55,7 +56,8 @@ def section(folder: Path) -> str:
         f"{study.crisp.generations} generations of {study.federation.rounds} rounds, network "
         f"`{study.model.architecture}`, {study.model.norm} norm, {study.training.loss}."
     )
-    return f"## {study.name}\n\n{facts}\n\n{body}\n\n### Run by run\n\n{differences(rows)}\n"
+    told = "\n\n".join([facts, *failures(rows), body])
+    return f"## {study.name}\n\n{told}\n\n### Run by run\n\n{differences(rows)}\n"
 
 
 def differences(rows: list[Run]) -> str:
@@ -65,6 +67,7 @@ def differences(rows: list[Run]) -> str:
         "held-out: answer - pass 1",
         "held-out - fedavg",
         "sources - fedavg",
+        "loss of the first step",
         "selected generation",
         "seconds",
     )
@@ -72,11 +75,32 @@ def differences(rows: list[Run]) -> str:
     plain = {seed: summary for method, seed, summary in rows if method == BASELINE}
     for method, seed, summary in rows:
         cells = [signed(gain(summary)), *against(summary, plain.get(seed))]
+        cells.append(f"{first_loss(summary):.1f}")
         chosen = f"{summary.selected_generation} of {len(summary.generations)}"
         lines.append(
             f"| {method}, seed {seed} | {' | '.join(cells)} | {chosen} | {summary.seconds:.0f} |"
         )
     return "\n".join(lines)
+
+
+def first_loss(summary: RunSummary) -> float:
+    """Loss of the very first step, averaged over the sources."""
+    return fmean(figures.loss_first for figures in summary.rounds[0].trained.values())
+
+
+def failures(rows: list[Run]) -> Iterator[str]:
+    """Say which methods learned nothing, and what their first loss was beside plain averaging's."""
+    plain = [first_loss(one) for method, _, one in rows if method == BASELINE]
+    for word in dict.fromkeys(method for method, _, _ in rows):
+        own = [one for method, _, one in rows if method == word]
+        if max(role_dice(one, "source") for one in own) < LEARNED_NOTHING:
+            yield (
+                f"`{word}` learned nothing in this budget: its sources stay below Dice "
+                f"{LEARNED_NOTHING}. Its loss began at {fmean(map(first_loss, own)):.1f}, that of "
+                f"plain averaging at {fmean(plain):.1f}: the printed squeeze, a plain sum of norms "
+                "over pixels and perturbations, outweighs the segmentation loss, and a constant "
+                "answer is what it rewards first."
+            )
 
 
 def gain(summary: RunSummary) -> float:

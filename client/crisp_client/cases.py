@@ -45,7 +45,11 @@ class SiteCases:
         return tuple(case for case in self.cases if self.splits[case.case_id] == split)
 
     def prepared(self, case: Case) -> PreparedCase:
-        """The case on the study's grid, from the cache or made now."""
+        """The case on the study's grid, from the cache or made now.
+
+        Raises:
+            DataError: If the case cannot be used, or has other channels than the study's images.
+        """
         images = self.study.images
         settings = PrepareSettings(
             size=images.size,
@@ -53,13 +57,15 @@ class SiteCases:
             spacing_mm=images.spacing_mm,
             percentiles=images.percentiles,
         )
-        return prepared_case(
+        prepared = prepared_case(
             case,
             site=self.settings.site,
             settings=settings,
             folder=Path(self.settings.cache) if self.settings.cache else self.work / "cache",
             class_count=len(self.study.classes),
         )
+        _insist_on_channels(case, prepared.images.shape[1], self.study.model.channels)
+        return prepared
 
     def noise_key(self, case: Case) -> str:
         """What a case's perturbations are keyed by."""
@@ -84,6 +90,16 @@ def _open_cases(settings: SiteSettings, canonical: str) -> SiteCases:
     )
     splits = assign_splits(cohort, study.evaluation.validation_share, study.seed)
     return SiteCases(settings, study, cohort.cases, splits)
+
+
+def _insist_on_channels(case: Case, channels: int, expected: int) -> None:
+    if channels != expected:
+        raise DataError(
+            expected=f"images of model.channels = {expected}",
+            got=f"{channels} (the fourth axis, or the files of the case)",
+            where=f"case {case.case_id!r}",
+            fix="Correct model.channels in the study; a cine needs one file a phase",
+        )
 
 
 @contextmanager

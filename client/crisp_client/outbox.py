@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,11 +45,22 @@ def checked(departure: Departure) -> Departure:
 
 
 def fault_of(error: Exception, log: Path | None) -> Departure:
-    """Turn an error into a code and a sentence without names or paths; its text stays in `log`."""
+    """Turn an error into a code and a sentence without names or paths; its text stays in `log`.
+
+    Where the log cannot be written the text goes to stderr, which is the site's own as well.
+    """
     known = isinstance(error, CrispError)
     if log is not None:
         text = str(error) if known else "".join(traceback.format_exception(error)).strip()
-        with log.open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        _write_down(text + "\n", log)
     code = error.code if isinstance(error, CrispError) else "crash"
     return Departure(fault=SiteFault(code=code, sentence=_SENTENCES.get(code, _CRASH)))
+
+
+def _write_down(text: str, log: Path) -> None:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError:
+        sys.stderr.write(text)

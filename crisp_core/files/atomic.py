@@ -8,6 +8,9 @@ from pathlib import Path
 
 from crisp_core.errors import RunStateError
 
+TEMPORARY = ".crisp-tmp"
+"""End of the name of a file that is being written; one that nobody writes can be removed."""
+
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Replace `path` by `data` in one move; its folder is made if absent.
@@ -18,7 +21,7 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
         RunStateError: If the disk is full or the folder cannot be written; an older file at
             `path` is then as it was, and nothing is left beside it.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{secrets.token_hex(8)}{TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -13,6 +13,7 @@ import numpy as np
 
 from crisp_core.arrays import AnyArray, FloatArray
 from crisp_core.errors import UsageError
+from crisp_core.files.atomic import write_bytes, write_text
 from crisp_core.numerics.phantom.cardiac import cardiac_patient
 from crisp_core.numerics.phantom.case import PhantomCase
 from crisp_core.numerics.phantom.scanners import SCANNERS
@@ -86,6 +87,7 @@ def write_phantom(
 
     Raises:
         UsageError: If the kind is unknown or a site's folder is already there.
+        RunStateError: If the folder cannot be written.
     """
     if kind not in KINDS:
         raise UsageError(
@@ -121,15 +123,13 @@ def _refuse_existing(folder: Path) -> None:
 
 def _write_site(folder: Path, cases: Iterable[PhantomCase]) -> None:
     """Write the cases of one site and their table."""
-    for name in ("images", "labels"):
-        (folder / name).mkdir(parents=True)
     rows = ["case,patient,group,phase"]
     for case in cases:
         rows.append(f"{case.case_id},{case.patient_id},{case.group},{case.phase}")
         for name, array in (("images", case.image), ("labels", case.label)):
             path = folder / name / f"{case.case_id}.nii.gz"
-            path.write_bytes(volume_bytes(array, case.affine))
-    (folder / "cases.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+            write_bytes(path, volume_bytes(array, case.affine))
+    write_text(folder / "cases.csv", "\n".join(rows) + "\n")
 
 
 def volume_bytes(array: AnyArray, affine: FloatArray) -> bytes:

@@ -62,7 +62,7 @@ class SiteDescription(Frozen):
 class TrainFigures(Frozen):
     """How a site's round went."""
 
-    case_count: int
+    case_count: Annotated[int, Field(ge=1)]
     steps: int
     loss_first: float
     loss_last: float

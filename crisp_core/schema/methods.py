@@ -65,7 +65,8 @@ def as_method(study: Mapping[str, Any], word: str) -> dict[str, Any]:
     augmentation, normalisation and loss stay those of `study`, so that the comparison is fair.
     """
     preset = PRESETS[word]
-    crisp = {**study["crisp"], **_neutral(), **preset.get("crisp", {})}
+    own = {key: value for key, value in study["crisp"].items() if key != "perturbations_in_loss"}
+    crisp = {**own, **_neutral(), **preset.get("crisp", {})}
     slices_in = preset.get("model", {}).get("slices_in", study["model"]["slices_in"])
     return {
         **study,
@@ -83,7 +84,6 @@ def _neutral() -> dict[str, Any]:
         "instance": "volume",
         "squeeze_norm": "mean_square",
         "squeeze_weight": 0.5,
-        "perturbations_in_loss": 2,
         "guard": "entropy",
         "phase_shares": "recommended",
     }

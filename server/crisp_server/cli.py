@@ -35,7 +35,9 @@ EngineOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, errors only.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if there is one.")
+]
 ThreadsOption = Annotated[int, typer.Option(help="CPU threads of a site; 0: every core.", min=0)]
 
 
@@ -75,9 +77,11 @@ def simulate(
         whole = load_study(study)
         folder = run or Path("runs") / whole.name
         options = SimulationOptions(engine, device, threads, None, shlex.join(sys.argv))
-        parts = parts_of(whole)
+        parts = {
+            name: start(part, folder / name, options) for name, part in parts_of(whole).items()
+        }
         for name, part in parts.items():
-            _finish(start(part, folder / name, options), name or whole.name, quiet, as_json)
+            _finish(part, name or whole.name, quiet, as_json)
 
 
 @app.command()
@@ -91,11 +95,11 @@ def resume(
     Example: crisp resume runs/first
     """
     with _told():
-        from crisp_server.store import RunFolder
+        from crisp_server.simulate import opened_parts
 
-        opened = RunFolder.open(run)
-        opened.note_command(shlex.join(sys.argv))
-        _finish(opened, opened.study.name, quiet, as_json)
+        for name, part in opened_parts(run).items():
+            part.note_command(shlex.join(sys.argv))
+            _finish(part, name or part.study.name, quiet, as_json)
 
 
 @app.command()
@@ -108,14 +112,10 @@ def report(
     Example: crisp report runs/first
     """
     with _told():
-        from crisp_core.report.page import write_report
-        from crisp_server.store import RunFolder
-        from crisp_server.summary import panels_of, summarise
+        from crisp_server.simulate import opened_parts, reported
 
-        opened = RunFolder.open(run)
-        summary = summarise(opened)
-        write_report(summary, run, panels_of(opened))
-        _tell_result(opened, summary, as_json)
+        for part in opened_parts(run).values():
+            _tell_result(part, reported(part), as_json)
 
 
 @app.command()
@@ -155,7 +155,7 @@ def compare(
 
 
 def _numbers(text: str) -> list[int]:
-    if not all(word.strip().isdigit() for word in text.split(",")):
+    if not all(word.strip().isdecimal() for word in text.split(",")):
         message = f"Expected whole numbers separated by commas, got {text!r} (--seeds)."
         raise typer.BadParameter(message)
     return [int(word) for word in text.split(",")]

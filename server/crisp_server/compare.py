@@ -20,14 +20,15 @@ Row = tuple[str, int, RunSummary]
 def variants(
     study: Study, methods: Sequence[str], seeds: Sequence[int]
 ) -> Iterator[tuple[str, int, Study]]:
-    """Yield (row name, seed, study) for every method, seed and, for `local`, source site.
+    """Yield (row name, seed, study) for every method, seed and, for `local`, source site, once.
 
     Steps, augmentation, normalisation and loss are those of `study` throughout.
 
     Raises:
         UsageError: If a method word is unknown.
     """
-    for word in methods:
+    words = dict.fromkeys(word.strip() for word in methods)
+    for word in words:
         if word not in PRESETS:
             raise UsageError(
                 expected=f"method words of {', '.join(PRESETS)}",
@@ -35,8 +36,8 @@ def variants(
                 where="--methods",
                 fix="Correct that word",
             )
-    for word in methods:
-        for seed in seeds:
+    for word in words:
+        for seed in dict.fromkeys(seeds):
             raw = {**study.model_dump(mode="json"), "seed": seed}
             whole = parse_study(as_method(raw, word), where=f"{study.name} as {word}")
             for part, federation in parts_of(whole).items():
@@ -58,7 +59,7 @@ def compare(
     rows: list[Row] = []
     for name, seed, variant in variants(study, methods, seeds):
         place = folder / f"{name.replace(' (', '-').rstrip(')')}-seed{seed}"
-        run = RunFolder.open(place) if place.exists() else start(variant, place, options)
+        run = RunFolder.open(place) if RunFolder.started(place) else start(variant, place, options)
         _insist_on_same(run, variant)
         one = run_one(f"{name}, seed {seed}", run) if run_one else carry_on(run, lambda _: None)
         rows.append((name, seed, one))
@@ -67,7 +68,7 @@ def compare(
 
 
 def _insist_on_same(run: RunFolder, variant: Study) -> None:
-    if run.study.hash() != variant.hash():
+    if run.study != variant:  # not by its hash: that leaves out the places of the data
         raise UsageError(
             expected="run folders of this study",
             got="one of another study",

@@ -44,10 +44,10 @@ def conduct(run: RunFolder, sites: Sites) -> FederationState:
 
 def _first_state(run: RunFolder, study: Study) -> FederationState:
     saved = run.load()
+    run.rewind_ledger()
     if saved is not None:
         return FederationState(*saved)
     initial = to_arrays(segmenter_of(study))
-    run.ledger.truncate_to(0)
     run.ledger.append("initial", study=study.hash(), model=content_hash(initial))
     return FederationState(initial, Progress())
 

@@ -10,7 +10,7 @@ from crisp_core.schema.manifest import Progress
 from crisp_core.schema.messages import HintFigures, HintPlan, SiteDescription
 from crisp_core.schema.study import Study
 from crisp_server.holdout import check_descriptions, hold_out, select_generation, validate
-from crisp_server.rounds import train_round
+from crisp_server.rounds import RemindedSites, train_round
 from crisp_server.sites import Sites, replies_of_all
 from crisp_server.steps import (
     Describe,
@@ -50,7 +50,7 @@ def take_step(
         case Describe():
             return _described(study, state, sites)
         case MakeHints():
-            return _with_hints(study, step, state, sites)
+            return _with_hints(study, step, state, RemindedSites(sites, run))
         case TrainRound():
             return _trained(study, step, state, sites, run)
         case Validate():

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic import ValidationError
 
 from crisp_core.arrays import Parameters
 from crisp_core.errors import HintsMissingError, QuorumError, UpdateRefusedError
 from crisp_core.numerics.average import weighted_mean
+from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import HintPlan, TrainFigures, TrainPlan
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import RoundSummary
 from crisp_server.admission import admit
-from crisp_server.sites import SiteReply, Sites
+from crisp_server.sites import Action, SiteReply, Sites
 from crisp_server.steps import TrainRound
 from crisp_server.store import RunFolder
 
@@ -58,7 +61,8 @@ def train_round(
         steps=step.steps,
         models=tuple(earlier_models),
     )
-    for reply in _updates(study.sources, plan, parameters, earlier_models, sites, run):
+    plans = dict.fromkeys(study.sources, plan)
+    for reply in RemindedSites(sites, run).ask("train", plans, parameters):
         outcome = _take_in(reply, parameters, run)
         if isinstance(outcome, TrainFigures):
             trained[reply.site] = outcome
@@ -80,38 +84,49 @@ def train_round(
     return RoundResult(mean, summary)
 
 
-def _updates(
-    names: Sequence[str],
-    plan: TrainPlan,
-    parameters: Parameters,
-    earlier_models: Sequence[str],
-    sites: Sites,
-    run: RunFolder,
-) -> Iterator[SiteReply]:
-    """Yield one reply a site; a site without its hints makes them first and is asked again."""
-    without_hints: list[str] = []
-    for reply in sites.ask("train", dict.fromkeys(names, plan), parameters):
-        if reply.fault is not None and reply.fault.code == HintsMissingError.code:
-            without_hints.append(reply.site)
-        else:
-            yield reply
-    if without_hints:
-        _catch_up(without_hints, plan.generation, earlier_models, sites, run)
-        yield from sites.ask("train", dict.fromkeys(without_hints, plan), parameters)
+class RemindedSites:
+    """Sites of which each that has lost its hints makes them first and is then asked again."""
+
+    def __init__(self, sites: Sites, run: RunFolder) -> None:
+        self._sites, self._run = sites, run
+
+    def ask(
+        self,
+        action: Action,
+        plans: Mapping[str, Frozen | None],
+        parameters: Parameters | None,
+    ) -> Iterator[SiteReply]:
+        """Yield one reply a site; see `Sites.ask`."""
+        forgetful: dict[str, Frozen | None] = {}
+        for reply in self._sites.ask(action, plans, parameters):
+            if reply.fault is not None and reply.fault.code == HintsMissingError.code:
+                forgetful[reply.site] = plans[reply.site]
+            else:
+                yield reply
+        for site, plan in forgetful.items():
+            self._remind(site, plan)
+        if forgetful:
+            yield from self._sites.ask(action, forgetful, parameters)
+
+    def _remind(self, site: str, plan: Frozen | None) -> None:
+        """Let a site make again the hints that `plan` needs, each with the model it belongs to."""
+        for models in _models_of_hints(plan):
+            again = {site: HintPlan(generation=len(models) + 1, models=models)}
+            for _ in self._sites.ask("hints", again, self._run.model(models[-1])):
+                continue  # a site that fails here fails when asked again, with its reason
 
 
-def _catch_up(
-    names: Sequence[str],
-    generation: int,
-    earlier_models: Sequence[str],
-    sites: Sites,
-    run: RunFolder,
-) -> None:
-    """Let these sites make every generation of hints again, each with the model it belongs to."""
-    for earlier in range(2, generation + 1):
-        plan = HintPlan(generation=earlier, models=tuple(earlier_models[: earlier - 1]))
-        for _ in sites.ask("hints", dict.fromkeys(names, plan), run.model(plan.models[-1])):
-            continue  # a site that fails here fails the round's second question, with its reason
+def _models_of_hints(plan: Frozen | None) -> Iterator[tuple[str, ...]]:
+    """Yield M(1) … M(j - 1) for each H(j) that a site needs in order to follow a plan."""
+    match plan:
+        case TrainPlan(models=models):
+            needed = len(models)
+        case HintPlan(models=models):
+            needed = len(models) - 1  # the last makes the new hints
+        case _:
+            return
+    for count in range(1, needed + 1):
+        yield models[:count]
 
 
 def _take_in(reply: SiteReply, sent: Parameters, run: RunFolder) -> TrainFigures | str:
@@ -119,11 +134,14 @@ def _take_in(reply: SiteReply, sent: Parameters, run: RunFolder) -> TrainFigures
     if reply.fault is not None:
         return f"{reply.fault.code}: {reply.fault.sentence}"
     try:
+        figures = TrainFigures.model_validate_json(reply.figures)
         update = admit(reply.site, reply.parameters or {}, sent)
+    except ValidationError:
+        return "refused: its figures are not those of a trained round"
     except UpdateRefusedError as error:
         return str(error)
     run.spool(reply.site, update)
-    return TrainFigures.model_validate_json(reply.figures)
+    return figures
 
 
 def _insist_on_quorum(

@@ -12,8 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from crisp_core.errors import CrispError, RunStateError, StudyError
-from crisp_core.files.atomic import write_text
+import torch
+
+from crisp_core.errors import CrispError, RunStateError, StudyError, UsageError
 from crisp_core.report.page import write_report
 from crisp_core.schema.manifest import RunFacts, SiteSettings
 from crisp_core.schema.study import SiteEntry, Study
@@ -24,6 +25,7 @@ from crisp_server.store import RunFolder, unwritable
 from crisp_server.summary import panels_of, summarise
 
 Engine = Literal["inline", "flower"]
+Device = Literal["auto", "cpu", "cuda"]
 PACKAGES = ("crisp-fl", "flwr", "torch", "numpy")
 
 
@@ -32,7 +34,7 @@ class SimulationOptions:
     """How a simulation uses this machine; none of it changes what is computed."""
 
     engine: Engine = "inline"
-    device: str = "auto"
+    device: Device = "auto"
     threads: int = 0
     cache: Path | None = None
     command: str = ""
@@ -65,13 +67,25 @@ def start(study: Study, folder: Path, options: SimulationOptions) -> RunFolder:
 
     Raises:
         StudyError: If a site has no data folder, or two sites have the same.
-        RunStateError: If the folder holds something already.
+        UsageError: If the device is not there.
+        RunStateError: If the folder holds something already, or cannot be written.
     """
     _check_places(study)
-    run = RunFolder.create(folder, study, _facts(options))
-    for name, site in study.sites.items():
-        _write_site(run, study, name, site, options)
-    return run
+    _check_device(options.device)
+    sites = {name: _site_text(folder, study, name, options) for name in study.sites}
+    return RunFolder.create(folder, study, _facts(options), sites)
+
+
+def opened_parts(folder: Path) -> dict[str, RunFolder]:
+    """Open a run, or every federation of a `local` one; keyed like `parts_of`.
+
+    Raises:
+        RunStateError: If there is none.
+    """
+    places = sorted(path.parent for path in folder.glob("*/study.json"))
+    if RunFolder.started(folder) or not places:
+        return {"": RunFolder.open(folder)}
+    return {place.name: RunFolder.open(place) for place in places}
 
 
 def _check_places(study: Study) -> None:
@@ -94,6 +108,13 @@ def _check_places(study: Study) -> None:
                 )
 
 
+def _check_device(device: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            expected="a CUDA device", got="none", where="--device", fix="Take auto or cpu"
+        )
+
+
 def carry_on(run: RunFolder, on_line: Callable[[str], None]) -> RunSummary:
     """Bring a run to its end on its engine and write its report; a finished run is only reported.
 
@@ -102,7 +123,19 @@ def carry_on(run: RunFolder, on_line: Callable[[str], None]) -> RunSummary:
     """
     try:
         _run_engine(run, on_line)
-        summary = summarise(run)
+    except OSError as error:
+        raise unwritable(run.path, error) from error
+    return reported(run)
+
+
+def reported(run: RunFolder) -> RunSummary:
+    """Write the report of a finished run.
+
+    Raises:
+        RunStateError: If the run is not finished, or its folder cannot be written.
+    """
+    summary = summarise(run)
+    try:
         write_report(summary, run.path, panels_of(run))
     except OSError as error:
         raise unwritable(run.path, error) from error
@@ -120,7 +153,8 @@ def _run_engine(run: RunFolder, on_line: Callable[[str], None]) -> None:
 def words_of_sites(run: RunFolder) -> list[str]:
     """Last line of each site's own log: in a simulation the reader is at the site."""
     logs = sorted((run.path / "sites").glob("*/site.log"))
-    return [f"{log.parent.name}: {log.read_text().strip().splitlines()[-1]}" for log in logs]
+    said = {log.parent.name: log.read_text("utf-8", "replace").split("\n") for log in logs}
+    return [f"{site}: {lines[-2]}" for site, lines in said.items() if len(lines) > 1]
 
 
 def _facts(options: SimulationOptions) -> RunFacts:
@@ -135,22 +169,18 @@ def _facts(options: SimulationOptions) -> RunFacts:
     )
 
 
-def _write_site(
-    run: RunFolder, study: Study, name: str, site: SiteEntry, options: SimulationOptions
-) -> None:
-    work = run.path.resolve() / "sites" / name
-    work.mkdir(parents=True)
+def _site_text(folder: Path, study: Study, name: str, options: SimulationOptions) -> str:
     settings = SiteSettings(
         site=name,
-        data=site.data,
-        work=str(work),
+        data=study.sites[name].data,
+        work=str(folder.resolve() / "sites" / name),
         device=options.device,
         threads=options.threads,
         pseudonym_key=hashlib.sha256(f"{study.seed}/{name}".encode()).hexdigest(),
         cache=str((options.cache / name).resolve()) if options.cache else "",
     )
     lines = [f"{key} = {json.dumps(value)}" for key, value in settings.model_dump().items()]
-    write_text(work / "site.toml", "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def _flower_failure(run: RunFolder) -> CrispError:

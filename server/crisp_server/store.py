@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
 
 from crisp_core.arrays import Parameters
 from crisp_core.errors import RunStateError
-from crisp_core.files.atomic import write_text
+from crisp_core.files.atomic import TEMPORARY, write_text
 from crisp_core.files.checkpoint import content_hash, read_parameters, write_parameters
+from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.manifest import Progress, RunFacts, SavedState
 from crisp_core.schema.study import Study
 from crisp_core.trust.ledger import Ledger
+
+Value = TypeVar("Value", bound=Frozen)
+_NO_SITES: Mapping[str, str] = MappingProxyType({})
+_OF_A_START = {"site.toml", "run.json"}
 
 
 class RunFolder:
@@ -31,24 +38,31 @@ class RunFolder:
         self.ledger = Ledger(path / "ledger.jsonl")
 
     @classmethod
-    def create(cls, path: Path, study: Study, facts: RunFacts) -> RunFolder:
-        """Start a run in an absent or empty folder.
+    def create(
+        cls, path: Path, study: Study, facts: RunFacts, sites: Mapping[str, str] = _NO_SITES
+    ) -> RunFolder:
+        """Start a run in an absent or empty folder, or in one where a start was killed.
+
+        The study is written last: without it, nothing was started.
+
+        Args:
+            path: The folder.
+            study: The study.
+            facts: Engine, versions and command.
+            sites: In a simulation, the text of each site's `site.toml`.
 
         Raises:
             RunStateError: If the folder holds something already, or cannot be written.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunStateError(
-                expected="an empty or absent run folder",
-                got="one with something in it",
-                where=str(path),
-                fix=f"Continue it with `crisp resume {path}` or name another with --run",
-            )
         try:
-            (path / "models").mkdir(parents=True)
-            (path / "spool").mkdir()
+            _insist_on_free(path)
+            (path / "models").mkdir(parents=True, exist_ok=True)
+            (path / "spool").mkdir(exist_ok=True)
+            _remove_half_written(path)
         except OSError as error:
             raise unwritable(path, error) from None
+        for name, text in sites.items():
+            write_text(path / "sites" / name / "site.toml", text)
         write_text(path / "run.json", facts.model_dump_json(indent=1))
         write_text(path / "study.json", study.model_dump_json(indent=1))
         return cls(path)
@@ -60,7 +74,7 @@ class RunFolder:
         Raises:
             RunStateError: If there is none.
         """
-        if not (path / "study.json").is_file():
+        if not cls.started(path):
             raise RunStateError(
                 expected="a run folder with a study.json",
                 got="none",
@@ -69,15 +83,20 @@ class RunFolder:
             )
         return cls(path)
 
+    @staticmethod
+    def started(path: Path) -> bool:
+        """Tell whether there is a run in this folder."""
+        return (path / "study.json").is_file()
+
     @property
     def study(self) -> Study:
         """The study as it was started."""
-        return Study.model_validate_json((self.path / "study.json").read_text())
+        return _read(self.path / "study.json", Study)
 
     @property
     def facts(self) -> RunFacts:
         """Engine, versions and commands of the run."""
-        return RunFacts.model_validate_json((self.path / "run.json").read_text())
+        return _read(self.path / "run.json", RunFacts)
 
     def note_command(self, command: str) -> None:
         """Add the command that continues this run to its facts."""
@@ -87,7 +106,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for one process.
+        """Hold the run for one process; what killed ones left half written is removed.
 
         Raises:
             RunStateError: If another process holds it.
@@ -107,6 +126,7 @@ class RunFolder:
                 fix="Wait for it to end, or stop it",
             ) from None
         try:
+            _remove_half_written(self.path)
             yield
         finally:
             os.close(handle)
@@ -123,22 +143,27 @@ class RunFolder:
         self._prune({state.model, *progress.generation_models})
 
     def load(self) -> tuple[Parameters, Progress] | None:
-        """Return the last saved state, or None; ledger lines after it are dropped.
+        """Return the last saved state, or None; nothing on the disk changes.
 
         Raises:
             RunStateError: If the state is unreadable or belongs to another study.
         """
+        state = self._saved()
+        return (self.model(state.model), state.progress) if state else None
+
+    def rewind_ledger(self) -> None:
+        """Drop the ledger's lines after the last saved state: what they tell of happens again."""
+        state = self._saved()
+        self.ledger.truncate_to(state.ledger_length if state else 0)
+
+    def _saved(self) -> SavedState | None:
         path = self.path / "state.json"
         if not path.is_file():
             return None
-        try:
-            state = SavedState.model_validate_json(path.read_text())
-        except ValueError:
-            raise _unusable(path, "a readable state", "a damaged one") from None
+        state = _read(path, SavedState)
         if state.study_hash != self.study.hash():
             raise _unusable(path, "the state of this study", "that of another study")
-        self.ledger.truncate_to(state.ledger_length)
-        return self.model(state.model), state.progress
+        return state
 
     def keep_model(self, parameters: Parameters) -> str:
         """Write a model under its content hash, once, and return the hash."""
@@ -185,6 +210,32 @@ class RunFolder:
         for path in (self.path / "models").iterdir():
             if path.name.split(".")[0] not in wanted:
                 path.unlink()
+
+
+def _insist_on_free(path: Path) -> None:
+    """Refuse a folder that holds any file but those that a start writes before the study."""
+    if not path.exists():
+        return
+    files = (one.name for one in (path.rglob("*") if path.is_dir() else [path]) if one.is_file())
+    if any(name not in _OF_A_START and not name.endswith(TEMPORARY) for name in files):
+        raise RunStateError(
+            expected="an empty or absent run folder",
+            got="one with something in it",
+            where=str(path),
+            fix=f"Continue it with `crisp resume {path}` or name another with --run",
+        )
+
+
+def _remove_half_written(path: Path) -> None:
+    for half in path.rglob(f".*{TEMPORARY}"):
+        half.unlink()
+
+
+def _read(path: Path, kind: type[Value]) -> Value:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        raise _unusable(path, f"a readable {path.name}", "a damaged one") from None
 
 
 def _unusable(path: Path, expected: str, got: str) -> RunStateError:

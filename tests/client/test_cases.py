@@ -8,6 +8,7 @@ import torch
 from site_samples import east
 
 from crisp_client.cases import SiteCases, TrainingSlices, open_cases, with_neighbours
+from crisp_core.errors import DataError
 
 
 @pytest.fixture
@@ -48,3 +49,11 @@ def test_a_pseudonym_needs_the_sites_key(site: SiteCases, tmp_path: Path) -> Non
     assert site.pseudonym("east-1") == site.pseudonym("east-1")
     assert site.pseudonym("east-1") != other.pseudonym("east-1")
     assert "east" not in site.pseudonym("east-1")
+
+
+def test_an_image_with_other_channels_than_the_studys_is_named(tmp_path: Path) -> None:
+    settings, study = east(tmp_path, model={"channels": 2})
+    site = open_cases(settings, study)
+
+    with pytest.raises(DataError, match=r"model.channels = 2.*got 1 .*'east-0'"):
+        site.prepared(site.cases[0])

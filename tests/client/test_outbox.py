@@ -36,3 +36,20 @@ def test_numbers_that_are_not_finite_do_not_leave() -> None:
     assert checked(good) is good
     assert checked(bad).parameters == {}
     assert checked(bad).fault is not None
+
+
+def test_an_error_that_no_log_can_take_goes_to_stderr_and_not_out(tmp_path: Path, capsys) -> None:
+    log = tmp_path / "muster"
+    log.mkdir()  # a folder where the log should be: opening it fails with its path
+
+    fault = fault_of(KeyError("muster"), log).fault
+
+    assert fault is not None
+    assert (fault.code, "muster" in fault.sentence) == ("crash", False)
+    assert "muster" in capsys.readouterr().err
+
+
+def test_the_log_is_written_where_nothing_was_written_before(tmp_path: Path) -> None:
+    fault_of(KeyError("muster"), tmp_path / "work" / "site.log")
+
+    assert "muster" in (tmp_path / "work" / "site.log").read_text()

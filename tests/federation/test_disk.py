@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from federation_on_disk import tiny_options, tiny_study
 
-from crisp_core.errors import RunStateError
-from crisp_server.simulate import carry_on, start
+from crisp_core.errors import CrispError, RunStateError
+from crisp_server.simulate import carry_on, start, words_of_sites
 from crisp_server.store import RunFolder
 
 pytestmark = pytest.mark.skipif(
@@ -45,7 +45,7 @@ def filled(disk: Path) -> Path:
 
 
 def test_a_full_disk_ends_with_a_sentence_and_the_run_goes_on_when_there_is_room(
-    tmp_path: Path, disk
+    tmp_path: Path, disk, capfd
 ) -> None:
     study = tiny_study(tmp_path)
     reference = start(study, tmp_path / "reference", tiny_options())
@@ -53,10 +53,12 @@ def test_a_full_disk_ends_with_a_sentence_and_the_run_goes_on_when_there_is_room
     run = start(study, disk[0] / "run", tiny_options())
     ballast = filled(disk[0])
 
-    with pytest.raises(Exception, match="space") as caught:
+    with pytest.raises(CrispError) as caught:
         carry_on(run, lambda _: None)
 
-    assert getattr(caught.value, "exit_code", None) == 3
+    told = [str(caught.value), *words_of_sites(run), capfd.readouterr().err]
+    assert any("No space left" in words for words in told)
+    assert caught.value.exit_code == 3
     ballast.unlink()
     carry_on(run, lambda _: None)
     names = [r.path / "model.safetensors" for r in (reference, run)]

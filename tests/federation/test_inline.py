@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from federation_on_disk import tiny_options, tiny_study
 
-from crisp_core.errors import RunStateError, SiteFailedError
+from crisp_core.errors import RunStateError, SiteFailedError, UsageError
 from crisp_core.files.checkpoint import read_parameters
+from crisp_core.schema.manifest import Progress
 from crisp_core.schema.summary import RunSummary
 from crisp_core.trust.ledger import verify
-from crisp_server.compare import compare
+from crisp_server.compare import compare, variants
+from crisp_server.conduct import conduct
+from crisp_server.flower import GridSites
 from crisp_server.simulate import carry_on, parts_of, start, words_of_sites
+from crisp_server.simulation.inline import InProcessGrid
 from crisp_server.store import RunFolder
+from crisp_server.summary import summarise
 
 
 def run_of(folder: Path, **sections) -> tuple[RunFolder, RunSummary]:
@@ -146,7 +152,7 @@ def test_stale_hints_are_made_again_and_the_result_is_the_same(finished, tmp_pat
     other = start(study, tmp_path / "run", tiny_options())
 
     with pytest.raises(InterruptedError):
-        _until_hints(other)
+        _until(other, lambda progress: bool(progress.hints))
     for path in (other.path / "sites" / "east" / "hints").rglob("*"):
         if path.is_file():
             path.write_bytes(b"damaged")
@@ -156,16 +162,13 @@ def test_stale_hints_are_made_again_and_the_result_is_the_same(finished, tmp_pat
     assert not any(r.missing for r in repeated.rounds)
 
 
-def _until_hints(run: RunFolder) -> None:
-    """Conduct the run until the first hints are saved, then stop."""
-    from crisp_server.conduct import conduct
-    from crisp_server.flower import GridSites
-    from crisp_server.simulation.inline import InProcessGrid
+def _until(run: RunFolder, reached: Callable[[Progress], bool]) -> None:
+    """Conduct the run until a state that was wanted is saved, then stop."""
 
     class Stopping(RunFolder):
         def save(self, parameters, progress):
             super().save(parameters, progress)
-            if progress.hints:
+            if reached(progress):
                 raise InterruptedError
 
     stopping = Stopping(run.path)
@@ -192,3 +195,94 @@ def test_the_clock_of_a_run_counts_every_step_once(finished) -> None:
     _, summary = finished
 
     assert 0 < summary.site_seconds <= summary.seconds
+
+
+def test_hints_lost_before_the_next_generation_are_made_again(tmp_path: Path) -> None:
+    study = tiny_study(
+        tmp_path, crisp={"generations": 3, "phase_shares": (1, 1, 1)}, federation={"rounds": 1}
+    )
+    whole = carry_on(start(study, tmp_path / "whole", tiny_options()), lambda _: None)
+    run = start(study, tmp_path / "run", tiny_options())
+
+    with pytest.raises(InterruptedError):
+        _until(run, lambda progress: len(progress.validations) == 2)
+    for path in (run.path / "sites" / "east" / "hints").rglob("*.safetensors"):
+        path.unlink()
+    repeated = carry_on(run, lambda _: None)
+
+    assert repeated.model_hash == whole.model_hash
+
+
+def test_a_kill_between_starting_and_the_first_step_leaves_a_run_that_can_be_started(
+    tmp_path: Path,
+) -> None:
+    study, run = tiny_study(tmp_path), tmp_path / "run"
+    start(study, run, tiny_options())
+    (run / "study.json").unlink()  # written last
+    (run / "sites" / "south" / "site.toml").unlink()
+    (run / ".0123456789abcdef.crisp-tmp").write_bytes(b"half")
+
+    again = start(study, run, tiny_options())
+
+    assert again.study == study
+    assert (run / "sites" / "south" / "site.toml").is_file()
+    assert not list(run.rglob("*.crisp-tmp"))
+
+
+def test_what_a_kill_left_half_written_is_gone_after_the_run(tmp_path: Path) -> None:
+    study = tiny_study(tmp_path, training={"steps": 4}, federation={"rounds": 1})
+    run = start(study, tmp_path / "run", tiny_options())
+    for place in (run.path, run.path / "sites" / "east" / "hints", run.path / "models"):
+        place.mkdir(exist_ok=True)
+        (place / ".0123456789abcdef.crisp-tmp").write_bytes(b"half")
+
+    carry_on(run, lambda _: None)
+
+    assert not list(run.path.rglob("*.crisp-tmp"))
+
+
+def test_reading_a_run_that_goes_on_elsewhere_leaves_its_ledger_alone(finished) -> None:
+    run, _ = finished
+    length = len(run.ledger)
+    run.ledger.append("admitted", site="east")  # as the other process does before it saves
+
+    summarise(run)
+
+    assert len(run.ledger) == length + 1
+    run.ledger.truncate_to(length)
+
+
+def test_a_comparison_takes_each_method_and_seed_once(tmp_path: Path) -> None:
+    study = tiny_study(tmp_path)
+
+    rows = list(variants(study, ["fedavg", " fedavg"], [1, 1]))
+
+    assert [(name, seed) for name, seed, _ in rows] == [("fedavg", 1)]
+
+
+def test_a_comparison_with_one_perturbation_is_possible(tmp_path: Path) -> None:
+    study = tiny_study(tmp_path, crisp={"perturbations": 1})
+
+    studies = {name: variant for name, _, variant in variants(study, ["crisp", "crisp-paper"], [1])}
+
+    assert {one.crisp.perturbations_in_loss for one in studies.values()} == {1}
+
+
+def test_a_comparison_is_not_continued_with_other_data(tmp_path: Path) -> None:
+    study = tiny_study(tmp_path, training={"steps": 4}, federation={"rounds": 1})
+    compare(study, ["fedavg"], [1], tmp_path / "comparison", tiny_options())
+    (tmp_path / "data" / "east").rename(tmp_path / "data" / "west")
+    east = study.sites["east"].model_copy(update={"data": (str(tmp_path / "data" / "west"),)})
+    moved = study.model_copy(update={"sites": {**study.sites, "east": east}})
+
+    with pytest.raises(UsageError, match="another study"):
+        compare(moved, ["fedavg"], [1], tmp_path / "comparison", tiny_options())
+
+
+def test_a_finished_run_asks_nobody(finished) -> None:
+    run, _ = finished
+    before = run.load()[1]
+
+    conduct(run, GridSites(None, run.study))  # any question would fail
+
+    assert run.load()[1] == before

@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from federation_on_disk import tiny_study
+import torch
+from federation_on_disk import tiny_options, tiny_study
 from typer.testing import CliRunner, Result
 
 from crisp_client.cli import app as client_app
 from crisp_server.cli import app
+from crisp_server.simulate import start
 
 
 def crisp(*words: str | Path) -> Result:
@@ -159,14 +161,15 @@ def test_an_empty_data_folder_ends_with_the_sites_own_sentence(tmp_path: Path) -
 
 def test_a_run_folder_in_use_is_not_written_over(tmp_path: Path) -> None:
     path = study_file(tmp_path)
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "thesis.txt").write_text("precious")
+    (tmp_path / "run" / "models").mkdir(parents=True)
+    (tmp_path / "run" / "models" / "thesis.txt").write_text("precious")
 
     result = crisp("simulate", path, "--run", tmp_path / "run")
 
     assert result.exit_code == 3
     assert "crisp resume" in result.output
-    assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+    assert (tmp_path / "run" / "models" / "thesis.txt").read_text() == "precious"
+    assert not (tmp_path / "run" / "study.json").exists()
 
 
 def test_a_comparison_that_is_run_again_repeats_nothing(tmp_path: Path) -> None:
@@ -200,3 +203,80 @@ def test_the_hospitals_check_says_what_is_wrong_and_exits_with_3(tmp_path: Path)
     assert good.exit_code == 0, good.output
     assert bad.exit_code == 3
     assert "east-1" in bad.output
+
+
+def test_local_trains_every_source_alone_and_is_resumed_by_one_command(tmp_path: Path) -> None:
+    study, run = study_file(tmp_path), tmp_path / "run"
+    study.write_text('method = "local"\n' + study.read_text())
+    assert crisp("simulate", study, "--run", run, "--quiet").exit_code == 0
+    for name in ("model.safetensors", "state.json"):
+        (run / "north" / name).unlink()  # as after a kill before north's first step
+
+    result = crisp("resume", run, "--quiet")
+
+    assert result.exit_code == 0, result.output
+    assert (run / "north" / "model.safetensors").is_file()
+    assert crisp("report", run).exit_code == 0
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"name": 1}'])
+@pytest.mark.parametrize("name", ["study.json", "run.json"])
+def test_a_damaged_run_folder_is_a_sentence(tmp_path: Path, name: str, damage: str) -> None:
+    run = tmp_path / "run"
+    start(tiny_study(tmp_path), run, tiny_options())
+    (run / name).write_text(damage)
+
+    result = crisp("resume", run, "--quiet")
+
+    assert result.exit_code == 3
+    assert name in result.output
+
+
+@pytest.mark.parametrize("command", ["simulate", "resume", "report", "compare"])
+def test_a_file_where_the_run_folder_should_be_is_a_sentence(tmp_path: Path, command: str) -> None:
+    place = tmp_path / "place"
+    place.write_text("precious")
+    starts = command in ("simulate", "compare")
+    words = (study_file(tmp_path), "--run", place) if starts else (place,)
+
+    result = crisp(command, *words)
+
+    assert result.exit_code == 3
+    assert result.output.startswith("Expected")
+    assert place.read_text() == "precious"
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    study = study_file(tmp_path)
+
+    for device in ("banana", *([] if torch.cuda.is_available() else ["cuda"])):
+        result = crisp("simulate", study, "--run", tmp_path / "run", "--device", device)
+        assert result.exit_code == 2
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unfinished_run_has_no_report(tmp_path: Path) -> None:
+    start(tiny_study(tmp_path), tmp_path / "run", tiny_options())
+
+    result = crisp("report", tmp_path / "run")
+
+    assert result.exit_code == 3
+    assert "crisp resume" in result.output
+
+
+def test_seeds_that_are_not_numbers_are_a_usage_error(tmp_path: Path) -> None:
+    study = study_file(tmp_path)
+
+    for seeds in ("", "one", "1,,2", "²"):
+        assert crisp("compare", study, "--seeds", seeds).exit_code == 2
+
+
+def test_a_phantom_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "place").write_text("precious")
+    words = ["phantom", "cardiac", str(tmp_path / "place"), "--patients", "1"]
+
+    result = CliRunner().invoke(client_app, words)
+
+    assert result.exit_code == 3
+    assert result.output.startswith("Expected a folder that can be written")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,24 @@ def test_a_site_without_its_hints_makes_every_generation_again(tmp_path: Path) -
 
     assert sites.made == [(2, 1.0), (3, 2.0)]  # H(2) with M(1), H(3) with M(2)
     assert not result.summary.missing
+
+
+class Talkative(PullTowards):
+    """East's figures are not figures, or count no case."""
+
+    def __init__(self, centres, figures: str) -> None:
+        super().__init__(centres)
+        self.figures = figures
+
+    def ask(self, action, plans, parameters):
+        for reply in super().ask(action, plans, parameters):
+            odd = replace(reply, figures=self.figures)
+            yield odd if reply.site == "east" else reply
+
+
+@pytest.mark.parametrize("figures", ["", "{}", trained(1).model_dump_json().replace("1", "0", 1)])
+def test_an_update_without_usable_figures_does_not_count(tmp_path: Path, figures: str) -> None:
+    sites = Talkative({"north": (0.0, 30), "east": (4.0, 10)}, figures)
+
+    with pytest.raises(QuorumError, match=r"2 updates, got 1.*east: .*figures"):
+        train_round(study(), STEP, START, (), sites, run_folder(tmp_path / "run"))
