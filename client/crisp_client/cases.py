@@ -74,7 +74,7 @@ class SiteCases:
     def pseudonym(self, name: str) -> str:
         """A name that only this site can resolve."""
         key = self.settings.pseudonym_key.encode()
-        return hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:8]
+        return hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:12]
 
 
 def open_cases(settings: SiteSettings, study: Study) -> SiteCases:

@@ -27,6 +27,7 @@ from crisp_server.summary import panels_of, summarise
 Engine = Literal["inline", "flower"]
 Device = Literal["auto", "cpu", "cuda"]
 PACKAGES = ("crisp-fl", "flwr", "torch", "numpy")
+POOLED = "pooled"
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,22 @@ def parts_of(study: Study) -> dict[str, Study]:
 
     `local` is one federation of one per source; `pooled` is one virtual site that owns every
     source's cases; every other method is the study itself, under the name "".
+
+    Raises:
+        StudyError: If a held-out site has the name that the pooled one takes.
     """
     held_out = {name: study.sites[name] for name in study.held_out}
     one_site = study.federation.model_copy(update={"quorum": 1})
     if study.method == "pooled":
+        if POOLED in held_out:
+            raise StudyError(
+                expected=f"no held-out site called {POOLED!r}",
+                got="one",
+                where="sites",
+                fix="Call it otherwise: the sources together take that name",
+            )
         data = tuple(folder for name in study.sources for folder in study.sites[name].data)
-        sites = {"pooled": SiteEntry(role="source", data=data), **held_out}
+        sites = {POOLED: SiteEntry(role="source", data=data), **held_out}
         return {"": study.model_copy(update={"sites": sites, "federation": one_site})}
     if study.method == "local":
         return {

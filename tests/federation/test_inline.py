@@ -286,3 +286,11 @@ def test_a_finished_run_asks_nobody(finished) -> None:
     conduct(run, GridSites(None, run.study))  # any question would fail
 
     assert run.load()[1] == before
+
+
+def test_a_held_out_site_cannot_take_the_name_of_the_pooled_one(tmp_path: Path) -> None:
+    study = tiny_study(tmp_path, method="pooled")
+    sites = {"east": study.sites["east"], "pooled": study.sites["south"]}
+
+    with pytest.raises(StudyError, match="'pooled'"):
+        parts_of(study.model_copy(update={"sites": sites}))
