@@ -8,7 +8,6 @@ from functools import lru_cache
 from importlib.metadata import version
 
 import numpy as np
-from crisp_core.model.parameters import load_arrays, to_arrays
 
 from crisp_client.cases import SiteCases, open_cases
 from crisp_client.device import Workbench, workbench_of
@@ -19,6 +18,7 @@ from crisp_client.training import train_round
 from crisp_core.arrays import Parameters
 from crisp_core.errors import StudyError
 from crisp_core.model.from_study import segmenter_of
+from crisp_core.model.parameters import load_arrays, to_arrays
 from crisp_core.model.segmenter import Segmenter
 from crisp_core.schema.manifest import SiteSettings
 from crisp_core.schema.messages import EvaluatePlan, HintPlan, SiteDescription, TrainPlan

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from federation_on_disk import tiny_options, tiny_study
 
-from crisp_core.errors import RunStateError, SiteFailedError, UsageError
+from crisp_core.errors import RunStateError, SiteFailedError, StudyError, UsageError
 from crisp_core.files.checkpoint import read_parameters
 from crisp_core.schema.manifest import Progress
 from crisp_core.schema.summary import RunSummary
