@@ -54,6 +54,8 @@ def watching(study: Study, events: Path, console: Console, title: str) -> Iterat
             stop.set()
             thread.join()
             live.update(view.drawn())
+    if not console.is_terminal:
+        console.print()  # rich ends a view that is not on a terminal without a new line
 
 
 def _follow(events: Path, view: _View, live: Live, stop: threading.Event) -> None:
