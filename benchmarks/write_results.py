@@ -17,6 +17,7 @@ from crisp_core.report.methods import Run
 from crisp_core.schema.messages import CaseFigures, RecursionFigures
 from crisp_core.schema.summary import RunSummary
 
+STUDIES = Path(__file__).with_name("studies")
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "results.md"
 BASELINE = "fedavg"
 LEARNED_NOTHING = 0.1
@@ -56,7 +57,9 @@ def section(folder: Path) -> str:
         f"{study.crisp.generations} generations of {study.federation.rounds} rounds, network "
         f"`{study.model.architecture}`, {study.model.norm} norm, {study.training.loss}."
     )
-    told = "\n\n".join([facts, *failures(rows), body])
+    notes = STUDIES / f"{study.name}.notes.md"
+    read = [notes.read_text().strip()] if notes.exists() else []
+    told = "\n\n".join([facts, *read, *failures(rows), body])
     return f"## {study.name}\n\n{told}\n\n### Run by run\n\n{differences(rows)}\n"
 
 

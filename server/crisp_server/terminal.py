@@ -19,6 +19,7 @@ from crisp_core.schema.study import Study
 from crisp_server.steps import round_plan
 
 LOOK_EVERY_S = 0.25
+SPEED_OVER_S = 24 * 3600.0  # a step can take hours: all of them count for the time left
 _DOING = {
     "describe": "describing its data",
     "train": "training",
@@ -86,6 +87,7 @@ class _View:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeLeftColumn(),
+            speed_estimate_period=SPEED_OVER_S,
         )
         self._task = self._bar.add_task(title, total=step_count(study))
 
