@@ -146,6 +146,7 @@ def _environment(home: Path, scratch: str) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_COLOR_PREFIX": "0",
         "RAY_DEDUP_LOGS": "0",
+        "RAY_worker_niceness": "0",  # Ray's 15 starves the sites beside any other job
     }
 
 
