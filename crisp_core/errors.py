@@ -95,3 +95,31 @@ class MissingExtraError(CrispError):
 
     code = "missing-extra"
     exit_code = 2
+
+
+class PolicyError(CrispError):
+    """The site's own policy does not allow what was asked."""
+
+    code = "policy"
+    exit_code = 3
+
+
+class UntrustedError(CrispError):
+    """Something is unsigned, signed by an unknown key, altered, expired or sent twice."""
+
+    code = "untrusted"
+    exit_code = 3
+
+
+class ConnectionFailedError(CrispError):
+    """The other side cannot be reached, or is not who it should be."""
+
+    code = "connection"
+    exit_code = 3
+
+
+class ProcessError(CrispError):
+    """A process that is supervised does not start or does not stay."""
+
+    code = "process"
+    exit_code = 3

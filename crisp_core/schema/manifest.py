@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from crisp_core.schema.frozen import Frozen
@@ -43,6 +45,8 @@ class RunFacts(Frozen):
     started: str
     versions: dict[str, str]
     commands: tuple[str, ...]
+    home: str = ""
+    """The coordinator's folder, where hospitals are real; empty in a simulation."""
 
 
 class SiteSettings(Frozen):
@@ -58,3 +62,8 @@ class SiteSettings(Frozen):
     """Secret of the site: only with it can a case's pseudonym be resolved."""
     cache: str = ""
     """Folder of prepared slices; empty means `cache` inside `work`."""
+    coordinator: str = ""
+    """`host:port` of the coordinator; empty in a simulation."""
+    unreadable_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the cases that may be unreadable: they are left out and counted. Above it, the site
+    refuses to take part."""

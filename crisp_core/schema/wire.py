@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-PROTOCOL = 1
+PROTOCOL = 2
 ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"
 PROTOCOL_KEY, STUDY_KEY, PLAN_KEY = "protocol", "study", "plan"
+STUDY_SIGNATURE_KEY, ASK_KEY, RECEIPTS_KEY = "study-signature", "ask", "receipts"
 SITE_KEY, FIGURES_KEY, FAULT_KEY = "site", "figures", "fault"
+RECORD_KEY, RECORD_SIGNATURE_KEY = "record", "record-signature"
 CASES_KEY = "num-examples"
 MESSAGE_TYPES = MappingProxyType(
     {
