@@ -1,49 +1,35 @@
-"""`crisp`: simulate, compare, resume and report federations."""
+"""Commands of a federation on one machine: simulate, compare, resume, report."""
 
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from crisp_core.errors import CrispError
+from crisp_server.cli.app import (
+    INTERRUPTED,
+    DeviceOption,
+    EngineOption,
+    JsonOption,
+    QuietOption,
+    RunOption,
+    StudyFile,
+    ThreadsOption,
+    app,
+    human,
+    told,
+)
 
 if TYPE_CHECKING:
     from crisp_core.schema.summary import RunSummary
     from crisp_server.store import RunFolder
-
-INTERRUPTED = 130
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-human = Console(stderr=True, highlight=False)
-
-StudyFile = Annotated[Path, typer.Argument(help="The study, a TOML file.", metavar="STUDY.toml")]
-RunOption = Annotated[Path | None, typer.Option("--run", help="Folder of the run.")]
-EngineOption = Annotated[
-    Literal["inline", "flower"],
-    typer.Option(help="inline: one process, no Ray. flower: Flower's simulation engine."),
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, errors only.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-DeviceOption = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if there is one.")
-]
-ThreadsOption = Annotated[int, typer.Option(help="CPU threads of a site; 0: every core.", min=0)]
-
-
-@app.callback()
-def about() -> None:
-    """Train CRISP across hospitals without moving an image."""
 
 
 @app.command()
@@ -70,7 +56,7 @@ def simulate(
 
     Example: crisp simulate study.toml --run runs/first
     """
-    with _told():
+    with told():
         from crisp_server.settings import load_study
         from crisp_server.simulate import SimulationOptions, parts_of, start
 
@@ -94,7 +80,7 @@ def resume(
 
     Example: crisp resume runs/first
     """
-    with _told():
+    with told():
         from crisp_server.simulate import opened_parts
 
         for name, part in opened_parts(run).items():
@@ -111,7 +97,7 @@ def report(
 
     Example: crisp report runs/first
     """
-    with _told():
+    with told():
         from crisp_server.simulate import opened_parts, reported
 
         for part in opened_parts(run).values():
@@ -135,7 +121,7 @@ def compare(
 
     Example: crisp compare study.toml --methods fedavg,crisp --seeds 1,2,3
     """
-    with _told():
+    with told():
         from crisp_server.compare import compare as compare_all
         from crisp_server.settings import load_study
         from crisp_server.simulate import SimulationOptions
@@ -214,24 +200,3 @@ def _tell_result(run: RunFolder, summary: RunSummary, as_json: bool) -> None:
         f"Generation {summary.selected_generation} of {len(summary.generations)} selected."
     )
     human.print(f"Report: {run.path / 'report.html'}", soft_wrap=True)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turn an error raised on purpose into its sentence and its exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except CrispError as error:
-        human.print(str(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(error.exit_code) from None
-
-
-def main() -> None:
-    """Run the command line.
-
-    Threads that wait for one another give up their core soon: as fast on an idle machine, and a
-    third faster beside another job, measured on two cores.
-    """
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch is first imported
-    app()
