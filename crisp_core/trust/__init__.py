@@ -1,1 +1,1 @@
-"""What proves what happened: the hash-chained ledger."""
+"""What proves who spoke and what happened: keys, signatures, certificates, tokens and ledgers."""

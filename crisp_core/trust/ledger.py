@@ -7,18 +7,22 @@ whoever must notice that keeps `head` somewhere else.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from crisp_core.errors import RunStateError
 
 BEGINNING = "0" * 64
 """Stands for the hash of the line before the first."""
+TAIL_BYTES = 4096
+"""How much of the end is read to find the last line; four times as much until it is there."""
 
 
 @dataclass(frozen=True)
@@ -32,24 +36,28 @@ class LedgerEntry:
     hash: str
 
 
+_NOTHING = LedgerEntry(0, "", {}, "", BEGINNING)
+"""Stands before the first line."""
+
+
 class Ledger:
-    """A ledger file; absent means empty. One process writes at a time, any may read.
+    """A ledger file; absent means empty. Any process may append or read: writers take turns.
 
     A last line without an end (the writer was killed) does not count, and the next `append`
-    writes over it.
+    writes over it. Nothing is remembered between calls and only the last line is read, so the
+    thousandth line costs what the first did.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def __len__(self) -> int:
-        return len(self._lines())
+        return self._last().number
 
     @property
     def head(self) -> str:
         """Hash of the last line; 64 zeros for an empty ledger."""
-        lines = self._lines()
-        return self._entry(lines, len(lines)).hash if lines else BEGINNING
+        return self._last().hash
 
     def entries(self) -> tuple[LedgerEntry, ...]:
         """Return all lines in order.
@@ -57,11 +65,10 @@ class Ledger:
         Raises:
             RunStateError: If a line is damaged or the chain is broken.
         """
-        lines = self._lines()
-        broken = _first_broken(lines)
+        entries, broken = sound_entries(self.path)
         if broken is not None:
             raise self._damaged(broken)
-        return tuple(_parsed(line) for line in lines)
+        return entries
 
     def append(self, event: str, **fields: Any) -> LedgerEntry:  # noqa: ANN401 - any JSON value
         """Add a line; it is on the disk when this returns.
@@ -71,10 +78,10 @@ class Ledger:
         Raises:
             RunStateError: If the last line is damaged or the file cannot be written.
         """
-        lines = self._lines()
-        previous = self._entry(lines, len(lines)).hash if lines else BEGINNING
-        entry = _sealed(len(lines) + 1, event, fields, previous)
-        self._write(sum(map(len, lines)), _line(entry))
+        with self._held() as file:
+            last, end = self._last_in(file)
+            entry = _sealed(last.number + 1, event, fields, last.hash)
+            _put(file, end, _line(entry))
         return entry
 
     def truncate_to(self, length: int) -> None:
@@ -83,7 +90,7 @@ class Ledger:
         Raises:
             RunStateError: If there are fewer lines.
         """
-        lines = self._lines()
+        lines = _whole_lines(self.path)
         if len(lines) < length:
             raise RunStateError(
                 expected=f"a ledger of at least {length} lines",
@@ -92,29 +99,34 @@ class Ledger:
                 fix="Restore the run folder from a backup",
             )
         if self.path.exists():
-            self._write(sum(map(len, lines[:length])), b"")
+            with self._held() as file:
+                _put(file, sum(map(len, lines[:length])), b"")
 
-    def _lines(self) -> list[bytes]:
-        """Return the whole lines, each with its end."""
-        return [line for line in _raw_lines(self.path) if line.endswith(b"\n")]
+    def _last(self) -> LedgerEntry:
+        if not self.path.exists():
+            return _NOTHING
+        with self.path.open("rb") as file:
+            return self._last_in(file)[0]
 
-    def _entry(self, lines: list[bytes], number: int) -> LedgerEntry:
-        try:
-            return _parsed(lines[number - 1])
-        except (ValueError, TypeError):
-            raise self._damaged(number) from None
+    def _last_in(self, file: BinaryIO) -> tuple[LedgerEntry, int]:
+        """Return the last whole line and the byte where it ends."""
+        line, end = _tail(file)
+        if not line:
+            return _NOTHING, end
+        entry = _sound(line)
+        if entry is None:
+            raise self._damaged(len(_whole_lines(self.path)))
+        return entry, end
 
-    def _write(self, start: int, data: bytes) -> None:
-        """Put `data` at byte `start` and nothing after it, through to the disk."""
+    @contextmanager
+    def _held(self) -> Iterator[BinaryIO]:
+        """Open the file for one writer at a time."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
-            with os.fdopen(handle, "wb") as file:
-                file.truncate(start)
-                file.seek(start)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            with os.fdopen(handle, "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield file
         except OSError as error:
             raise RunStateError(
                 expected="a ledger that can be written",
@@ -137,20 +149,39 @@ def verify(path: Path) -> int | None:
 
     An unfinished last line counts as damaged. An absent file is an empty ledger.
     """
-    return _first_broken(_raw_lines(path))
+    return _chain(_raw_lines(path))[1]
 
 
-def _first_broken(lines: list[bytes]) -> int | None:
+def sound_entries(path: Path) -> tuple[tuple[LedgerEntry, ...], int | None]:
+    """Return the lines before the first broken one, and that one's number (None: none is).
+
+    An unfinished last line does not count.
+    """
+    return _chain(_whole_lines(path))
+
+
+def _chain(lines: list[bytes]) -> tuple[tuple[LedgerEntry, ...], int | None]:
+    entries: list[LedgerEntry] = []
     previous = BEGINNING
     for number, line in enumerate(lines, start=1):
-        try:
-            entry = _parsed(line)
-        except (ValueError, TypeError):
-            return number
-        if _line(_sealed(number, entry.event, entry.fields, previous)) != line:
-            return number
+        entry = _sound(line)
+        if entry is None or (entry.number, entry.previous) != (number, previous):
+            return tuple(entries), number
+        entries.append(entry)
         previous = entry.hash
-    return None
+    return tuple(entries), None
+
+
+def _sound(line: bytes) -> LedgerEntry | None:
+    """Return the entry of a line that is written and sealed as `append` does it, else None."""
+    try:
+        entry = LedgerEntry(**json.loads(line))
+        sealed = _sealed(entry.number, entry.event, entry.fields, entry.previous)
+        same = _line(sealed) == line
+    except (ValueError, TypeError, RecursionError):
+        return None
+    kinds = tuple(map(type, vars(entry).values()))
+    return entry if same and kinds == (int, str, dict, str, str) else None
 
 
 def _sealed(number: int, event: str, fields: Mapping[str, Any], previous: str) -> LedgerEntry:
@@ -164,9 +195,32 @@ def _line(entry: LedgerEntry) -> bytes:
     return json.dumps(vars(entry), sort_keys=True).encode() + b"\n"
 
 
-def _parsed(line: bytes) -> LedgerEntry:
-    return LedgerEntry(**json.loads(line))
-
-
 def _raw_lines(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines(keepends=True) if path.exists() else []
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """Return the lines that have an end, with it."""
+    return [line for line in _raw_lines(path) if line.endswith(b"\n")]
+
+
+def _tail(file: BinaryIO) -> tuple[bytes, int]:
+    """Return the last line that has an end (none: no bytes) and the byte where it ends."""
+    size, length = file.seek(0, os.SEEK_END), TAIL_BYTES
+    while True:
+        start = file.seek(max(0, size - length))
+        tail = file.read(size - start)
+        end = tail.rfind(b"\n") + 1
+        begin = tail.rfind(b"\n", 0, max(0, end - 1)) + 1
+        if begin or not start:
+            return tail[begin:end], start + end
+        length *= 4
+
+
+def _put(file: BinaryIO, start: int, data: bytes) -> None:
+    """Put `data` at byte `start` and nothing after it, through to the disk."""
+    file.truncate(start)
+    file.seek(start)
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
