@@ -104,6 +104,13 @@ class PolicyError(CrispError):
     exit_code = 3
 
 
+class SmallCohortError(CrispError):
+    """A figure would describe fewer patients than the site's policy asks for."""
+
+    code = "small-cohort"
+    exit_code = 3
+
+
 class UntrustedError(CrispError):
     """Something is unsigned, signed by an unknown key, altered, expired or sent twice."""
 

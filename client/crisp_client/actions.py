@@ -2,67 +2,44 @@
 
 from __future__ import annotations
 
-import platform
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from importlib.metadata import version
+from pathlib import Path
+from types import MappingProxyType
 
-import numpy as np
+import torch
 
 from crisp_client.cases import SiteCases, open_cases
 from crisp_client.device import Workbench, workbench_of
 from crisp_client.evaluation import evaluate_cases
 from crisp_client.hints import regenerate
-from crisp_client.outbox import Departure
+from crisp_client.outbox import Departure, fault_of
+from crisp_client.requests import Request
+from crisp_client.survey import site_description
 from crisp_client.training import train_round
-from crisp_core.arrays import Parameters
-from crisp_core.errors import StudyError
+from crisp_core.errors import PolicyError, StudyError
+from crisp_core.files.cohort import Case
 from crisp_core.model.from_study import segmenter_of
 from crisp_core.model.parameters import load_arrays, to_arrays
 from crisp_core.model.segmenter import Segmenter
-from crisp_core.schema.manifest import SiteSettings
-from crisp_core.schema.messages import EvaluatePlan, HintPlan, SiteDescription, TrainPlan
+from crisp_core.schema.messages import EvaluatePlan, HintPlan, TrainPlan
+from crisp_core.schema.record import Action
 from crisp_core.schema.study import Study
 
-PACKAGES = ("crisp-fl", "torch", "flwr", "numpy")
 
-
-@dataclass(frozen=True)
-class Request:
-    """One question of the coordinator, unpacked."""
-
-    settings: SiteSettings
-    study: Study
-    plan: str
-    parameters: Parameters
+def answered(request: Request) -> Departure:
+    """Do what is asked; an error's text goes into the site's log and its code leaves."""
+    try:
+        return ACTIONS[request.action](request)
+    except Exception as error:  # nothing of an error's text may leave
+        return fault_of(error, Path(request.settings.work) / "site.log")
 
 
 def describe(request: Request) -> Departure:
     """Count what this site has."""
+    figures = site_description(request.settings, request.study)
     site = open_cases(request.settings, request.study)
-    train = [site.prepared(case) for case in site.of("train")]
-    every = [site.prepared(case) for case in site.cases]
-    depth, height, width = np.median([case.grid.spacing_mm for case in every], axis=0)
-    figures = SiteDescription(
-        site=request.settings.site,
-        role=request.study.sites[request.settings.site].role,
-        train_cases=len(train),
-        validation_cases=len(site.of("validation")),
-        test_cases=len(site.of("test")),
-        patients=len({case.patient_id for case in site.cases}),
-        train_slices=sum(len(prepared.labels) for prepared in train),
-        class_voxels={
-            name: sum(int((case.labels == number).sum()) for case in every)
-            for number, name in enumerate(request.study.classes, start=1)
-        },
-        spacing_mm_median=(float(depth), float(height), float(width)),
-        software={
-            "python": platform.python_version(),
-            **{name: version(name) for name in PACKAGES},
-        },
-        device=str(workbench_of(request.settings).device),
-    )
-    return Departure(figures=figures, case_count=len(site.cases))
+    return Departure(figures=figures, case_count=len(site.cases), patients=_fewest_patients(site))
 
 
 def hints(request: Request) -> Departure:
@@ -70,7 +47,9 @@ def hints(request: Request) -> Departure:
     plan = HintPlan.model_validate_json(request.plan)
     site, bench, segmenter = _prepared(request)
     figures = regenerate(site, segmenter, plan.models, bench)
-    return Departure(figures=figures, case_count=figures.case_count)
+    return Departure(
+        figures=figures, case_count=figures.case_count, patients=_patients(site.of("train"))
+    )
 
 
 def train(request: Request) -> Departure:
@@ -84,9 +63,22 @@ def train(request: Request) -> Departure:
             fix="Held-out sites measure and never train",
         )
     site, bench, segmenter = _prepared(request)
+    epochs = _epochs(site, plan)
+    if epochs > request.epochs_left:
+        raise PolicyError(
+            expected=f"at most {request.epochs_left:g} more epochs",
+            got=f"{epochs:g}",
+            where="max_epochs in policy.toml",
+            fix="Raise the limit, or let the study end",
+        )
     figures = train_round(site, segmenter, plan, bench)
-    arrays = to_arrays(segmenter)
-    return Departure(figures=figures, parameters=arrays, case_count=figures.case_count)
+    return Departure(
+        figures=figures,
+        parameters=to_arrays(segmenter),
+        case_count=figures.case_count,
+        patients=_patients(site.of("train")),
+        epochs=epochs,
+    )
 
 
 def evaluate(request: Request) -> Departure:
@@ -94,14 +86,45 @@ def evaluate(request: Request) -> Departure:
     plan = EvaluatePlan.model_validate_json(request.plan)
     site, bench, segmenter = _prepared(request)
     figures = evaluate_cases(site, segmenter, plan, bench)
-    return Departure(figures=figures, case_count=len(figures.cases))
+    patients = len({case.patient for case in figures.cases})
+    return Departure(figures=figures, case_count=len(figures.cases), patients=patients)
+
+
+ACTIONS: Mapping[Action, Callable[[Request], Departure]] = MappingProxyType(
+    {"describe": describe, "hints": hints, "train": train, "evaluate": evaluate}
+)
+
+
+def _patients(cases: Iterable[Case]) -> int:
+    return len({case.patient_id for case in cases})
+
+
+def _fewest_patients(site: SiteCases) -> int:
+    """Count the smallest group of patients that this study will ask figures about."""
+    if site.study.sites[site.settings.site].role == "held-out":
+        return _patients(site.cases)
+    splits = (_patients(site.of(split)) for split in ("train", "validation", "test"))
+    return min((count for count in splits if count), default=0)
+
+
+def _epochs(site: SiteCases, plan: TrainPlan) -> float:
+    slices = sum(len(site.prepared(case).labels) for case in site.of("train"))
+    return plan.steps * site.study.training.batch_size / slices
 
 
 def _prepared(request: Request) -> tuple[SiteCases, Workbench, Segmenter]:
-    bench = workbench_of(request.settings)
+    bench = _workbench(request)
     segmenter = bench.placed(_network(request.study.canonical()))
     load_arrays(segmenter, request.parameters)
     return open_cases(request.settings, request.study), bench, segmenter
+
+
+def _workbench(request: Request) -> Workbench:
+    """Take the site's device, and of a GPU's memory no more than the policy's share."""
+    bench = workbench_of(request.settings)
+    if bench.accelerated:
+        torch.cuda.set_per_process_memory_fraction(request.gpu_share, bench.device)
+    return bench
 
 
 @lru_cache(maxsize=1)

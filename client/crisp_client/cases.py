@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
+import resource
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,13 +17,18 @@ import torch
 
 from crisp_core.arrays import FloatArray
 from crisp_core.errors import DataError
+from crisp_core.files.atomic import write_text
 from crisp_core.files.cache import PreparedCase, prepared_case
 from crisp_core.files.cohort import Case, read_cohorts
 from crisp_core.files.preprocess import PrepareSettings
 from crisp_core.files.splits import assign_splits
+from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.manifest import SiteSettings
 from crisp_core.schema.messages import Split
 from crisp_core.schema.study import Study
+
+FILES_OF_A_CASE = 2
+OTHER_FILES = 1000
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class SiteCases:
     study: Study
     cases: tuple[Case, ...]
     splits: dict[str, str]
+    left_out: tuple[str, ...] = ()
+    """Names of the cases that cannot be used."""
 
     @property
     def work(self) -> Path:
@@ -78,18 +87,102 @@ class SiteCases:
 
 
 def open_cases(settings: SiteSettings, study: Study) -> SiteCases:
-    """Read the site's cohort and split it by patient; remembered within a process."""
+    """Read the site's cohort and split it by patient; remembered within a process.
+
+    Where the site allows a share of unreadable cases they are looked for once, when the study
+    begins; every later message sees the same cases, whatever then becomes of a file.
+
+    Raises:
+        DataError: If a folder is not what it should be, or more cases are unreadable than
+            `unreadable_share` allows.
+    """
     return _open_cases(settings, study.canonical())
+
+
+def forget_cases() -> None:
+    """Read every folder anew when it is next asked for."""
+    _open_cases.cache_clear()
 
 
 @lru_cache(maxsize=64)
 def _open_cases(settings: SiteSettings, canonical: str) -> SiteCases:
     study = Study.model_validate_json(canonical)
     cohort = read_cohorts(
-        [Path(folder) for folder in settings.data], settings.site, len(study.classes)
+        [Path(folder) for folder in settings.data],
+        settings.site,
+        len(study.classes),
+        follow_links=settings.follow_links,
     )
-    splits = assign_splits(cohort, study.evaluation.validation_share, study.seed)
-    return SiteCases(settings, study, cohort.cases, splits)
+    _allow_open_files(FILES_OF_A_CASE * len(cohort.cases) + OTHER_FILES)
+    left_out = _left_out(SiteCases(settings, study, cohort.cases, {}))
+    usable = tuple(case for case in cohort.cases if case.case_id not in left_out)
+    splits = assign_splits(
+        replace(cohort, cases=usable), study.evaluation.validation_share, study.seed
+    )
+    return SiteCases(settings, study, usable, splits, left_out)
+
+
+def _allow_open_files(count: int) -> None:
+    """Let this process hold that many files open: a prepared case stays mapped from two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class LeftOut(Frozen):
+    """Which cases of a folder a study goes without; it names them, so it stays at the site."""
+
+    folder: str
+    """Fingerprint of the cases that were looked at."""
+    cases: tuple[str, ...]
+
+
+def _left_out(site: SiteCases) -> tuple[str, ...]:
+    """Name the cases that cannot be used: as decided before, or after opening every one."""
+    if site.settings.unreadable_share == 0:
+        return ()
+    path = site.work / "left-out" / f"{site.study.hash()}.json"
+    folder = _fingerprint(site.cases)
+    known = _decided(path)
+    if known is not None and known.folder == folder:
+        return known.cases
+    unreadable = tuple(case.case_id for case in site.cases if not _is_usable(site, case))
+    _insist_on_few(site, len(unreadable))
+    write_text(path, LeftOut(folder=folder, cases=unreadable).model_dump_json())
+    return unreadable
+
+
+def _fingerprint(cases: Sequence[Case]) -> str:
+    """Hash every case's name, patient and files; what the files hold may change."""
+    names = [[c.case_id, c.patient_id, *map(str, (*c.images, c.label))] for c in cases]
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+
+
+def _decided(path: Path) -> LeftOut | None:
+    try:
+        return LeftOut.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _is_usable(site: SiteCases, case: Case) -> bool:
+    try:
+        site.prepared(case)
+    except DataError:
+        return False
+    return True
+
+
+def _insist_on_few(site: SiteCases, count: int) -> None:
+    allowed = site.settings.unreadable_share
+    if count > allowed * len(site.cases):
+        raise DataError(
+            expected=f"at most {allowed:.1%} of the cases unreadable",
+            got=f"{count:,} of {len(site.cases):,}",
+            where=f"site {site.settings.site!r}",
+            fix="Mend what `crisp-client check` names, or raise unreadable_share in site.toml",
+        )
 
 
 def _insist_on_channels(case: Case, channels: int, expected: int) -> None:

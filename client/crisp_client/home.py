@@ -61,3 +61,8 @@ class SiteHome:
     def running(self) -> Path:
         """Sockets, pid files and the daemon's state; nothing that must survive a restart."""
         return self.path / "running"
+
+    @property
+    def resident(self) -> Path:
+        """Unix socket (0600) of the process that stays warm between messages."""
+        return self.running / "resident.sock"

@@ -4,26 +4,67 @@ from __future__ import annotations
 
 import sys
 import traceback
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
-from crisp_core.arrays import Parameters
-from crisp_core.errors import CrispError, DivergedError, HintsMissingError
+from crisp_client.requests import Request
+from crisp_core.arrays import AnyArray, Parameters
+from crisp_core.errors import (
+    CrispError,
+    DivergedError,
+    HintsMissingError,
+    PolicyError,
+    SmallCohortError,
+    WeightsError,
+)
 from crisp_core.schema.frozen import Frozen
-from crisp_core.schema.messages import SiteFault
+from crisp_core.schema.messages import (
+    METRICS,
+    CaseFigures,
+    Evaluation,
+    HintFigures,
+    SiteDescription,
+    SiteFault,
+    TrainFigures,
+)
+from crisp_core.schema.policy import Policy
+from crisp_core.schema.record import Action
 
-_SENTENCES = {
-    HintsMissingError.code: "The site has no hints of this generation made by this model",
-    "data": "A case or table at the site cannot be used; the site's log names it",
-    "state": "The site cannot write its work folder; the site's log says why",
-    "study": "The site cannot run this study; the site's log says why",
-    "weights": "The model that came does not fit the study's network",
-    DivergedError.code: "Training at the site ended in numbers that are not finite",
-    "missing-extra": "An optional package that the study needs is not installed at the site",
-}
-_CRASH = "The step ended with an unexpected error; the site's log has the details"
+FIGURES: Mapping[Action, type[Frozen]] = MappingProxyType(
+    {
+        "describe": SiteDescription,
+        "hints": HintFigures,
+        "train": TrainFigures,
+        "evaluate": Evaluation,
+    }
+)
+"""The only figures that an action may answer with."""
+CRASH = "crash"
+SENTENCES = MappingProxyType(
+    {
+        HintsMissingError.code: "The site has no hints of this generation made by this model",
+        "data": "A case or table at the site cannot be used; the site's log names it",
+        "state": "The site cannot write its work folder or ledger; the site's log says why",
+        "study": "The site cannot run this study; the site's log says why",
+        "weights": "The model that came does not fit the study's network",
+        DivergedError.code: "Training at the site ended in numbers that are not finite",
+        "missing-extra": "An optional package that the study needs is not installed at the site",
+        "usage": "The site is not set up as it should be; the site's log says why",
+        "policy": "The site's policy does not allow this; the site's log names the rule",
+        "untrusted": "What came is not signed, or is not what it says; the site's log names it",
+        SmallCohortError.code: "Too few patients stand behind these figures for the site's policy",
+        CRASH: "The step ended with an unexpected error; the site's log has the details",
+    }
+)
+"""All the words that an error can leave with."""
+FEWEST_OF_A_GROUP = 2
+"""Patients that share a group's name before it may leave, whatever the policy says."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +74,63 @@ class Departure:
     figures: Frozen | None = None
     parameters: Parameters = field(default_factory=dict)
     case_count: int = 0
+    patients: int = 0
+    """Different patients behind the figures; the fewest, where there are figures of parts."""
+    epochs: float = 0.0
+    """Passes over the training slices that this took."""
     fault: SiteFault | None = None
 
+    @property
+    def figures_text(self) -> str:
+        """The figures as they leave."""
+        return self.figures.model_dump_json() if self.figures else ""
 
-def checked(departure: Departure) -> Departure:
-    """Let a departure pass, or replace it by a fault: numbers that are not finite stay here."""
-    if all(np.isfinite(array).all() for array in departure.parameters.values()):
+    @property
+    def byte_count(self) -> int:
+        """Bytes of arrays and figures."""
+        arrays = sum(array.nbytes for array in self.parameters.values())
+        return arrays + len(self.figures_text.encode())
+
+
+def checked(departure: Departure, request: Request, policy: Policy | None) -> Departure:
+    """Return what of a departure may leave.
+
+    Args:
+        departure: What this site has computed.
+        request: What it was asked.
+        policy: The site's; None in a simulation, where all sites are one person's.
+
+    Raises:
+        CrispError: If it may not leave: arrays that are not those of the network or not finite,
+            figures of another kind or over too few patients, a metric that stays, too many bytes.
+    """
+    if departure.fault is not None:
         return departure
-    code = DivergedError.code
-    return Departure(fault=SiteFault(code=code, sentence=_SENTENCES[code]))
+    for error in _array_flaws(departure, request):
+        raise error
+    return departure if policy is None else _allowed(departure, request, policy)
+
+
+def clipped(returned: Parameters, received: Parameters, max_norm: float) -> dict[str, AnyArray]:
+    """Shorten the change of all floating arrays together to L2 norm `max_norm`; counters stay.
+
+    Examples:
+        >>> clipped({"w": np.float32([3, 4])}, {"w": np.float32([0, 0])}, 1.0)["w"].tolist()
+        [0.6000000238418579, 0.800000011920929]
+    """
+    changes = {
+        name: array.astype(np.float64) - received[name]
+        for name, array in returned.items()
+        if array.dtype.kind == "f"
+    }
+    norm = float(np.sqrt(sum(np.square(change).sum() for change in changes.values())))
+    if norm <= max_norm:
+        return dict(returned)
+    shorter = {
+        name: (received[name] + change * (max_norm / norm)).astype(returned[name].dtype)
+        for name, change in changes.items()
+    }
+    return {name: shorter.get(name, array) for name, array in returned.items()}
 
 
 def fault_of(error: Exception, log: Path | None) -> Departure:
@@ -53,8 +142,93 @@ def fault_of(error: Exception, log: Path | None) -> Departure:
     if log is not None:
         text = str(error) if known else "".join(traceback.format_exception(error)).strip()
         _write_down(text + "\n", log)
-    code = error.code if isinstance(error, CrispError) else "crash"
-    return Departure(fault=SiteFault(code=code, sentence=_SENTENCES.get(code, _CRASH)))
+    code = error.code if isinstance(error, CrispError) and error.code in SENTENCES else CRASH
+    return Departure(fault=SiteFault(code=code, sentence=SENTENCES[code]))
+
+
+def _allowed(departure: Departure, request: Request, policy: Policy) -> Departure:
+    figures, arrays = departure.figures, departure.parameters
+    for error in chain(_cohort_flaws(departure, policy), _metric_flaws(figures, policy)):
+        raise error
+    if policy.max_norm_out is not None:
+        arrays = clipped(arrays, request.parameters, policy.max_norm_out)
+    allowed = replace(departure, figures=_common(figures, policy), parameters=arrays)
+    for error in _size_flaws(allowed, policy):
+        raise error
+    return allowed
+
+
+def _array_flaws(departure: Departure, request: Request) -> Iterator[CrispError]:
+    """Training returns what it was given, changed; nothing else returns an array."""
+    expected = request.parameters if request.action == "train" else {}
+    if not isinstance(departure.figures, FIGURES[request.action]):
+        got = type(departure.figures).__name__
+        yield _kept(PolicyError, f"figures to {request.action}", got, "the answer")
+    if _kinds(departure.parameters) != _kinds(expected):
+        got = f"{len(departure.parameters)} of other names, shapes or types"
+        yield _kept(WeightsError, f"{len(expected)} arrays as they came", got, request.action)
+    for name, array in departure.parameters.items():
+        if not np.isfinite(array).all():
+            yield _kept(DivergedError, "finite numbers", "nan or infinity", f"array {name!r}")
+
+
+def _kinds(arrays: Parameters) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+
+
+def _cohort_flaws(departure: Departure, policy: Policy) -> Iterator[CrispError]:
+    figures, patients = departure.figures, departure.patients
+    if isinstance(figures, Evaluation):
+        patients = len({case.patient for case in figures.cases})
+        if not patients:
+            return
+    if patients < policy.min_cohort:
+        where = "the smallest of this site's training, validation and test patients"
+        expected = f"figures over {policy.min_cohort} patients or more (min_cohort)"
+        yield _kept(SmallCohortError, expected, f"{patients}", where)
+
+
+def _common(figures: Frozen | None, policy: Policy) -> Frozen | None:
+    """Take out what few patients share."""
+    if isinstance(figures, SiteDescription):
+        return figures.under(policy)
+    if isinstance(figures, Evaluation):
+        groups = _common_groups(figures.cases, max(policy.min_cohort, FEWEST_OF_A_GROUP))
+        cases = tuple(
+            case if case.group in groups else case.model_copy(update={"group": ""})
+            for case in figures.cases
+        )
+        return figures.model_copy(update={"cases": cases})
+    return figures
+
+
+def _common_groups(cases: tuple[CaseFigures, ...], fewest: int) -> set[str]:
+    patients = defaultdict[str, set[str]](set)
+    for case in cases:
+        patients[case.group].add(case.patient)
+    return {group for group, members in patients.items() if len(members) >= fewest}
+
+
+def _metric_flaws(figures: Frozen | None, policy: Policy) -> Iterator[CrispError]:
+    """Refuse the whole answer: a measurement without one of its figures would not be one."""
+    if policy.metrics is None or figures is None:
+        return
+    fields = METRICS if isinstance(figures, Evaluation) else type(figures).model_fields
+    kept = sorted(set(METRICS).intersection(fields) - set(policy.metrics))
+    if kept:
+        got = f"{', '.join(kept)} as well"
+        yield _kept(PolicyError, "only the metrics that policy.toml allows", got, "the answer")
+
+
+def _size_flaws(departure: Departure, policy: Policy) -> Iterator[CrispError]:
+    if departure.byte_count > policy.max_bytes_out:
+        expected = f"at most {policy.max_bytes_out:,} bytes (max_bytes_out)"
+        yield _kept(PolicyError, expected, f"{departure.byte_count:,}", "the answer")
+
+
+def _kept(kind: type[CrispError], expected: str, got: str, where: str) -> CrispError:
+    fix = "Nothing has left; change the data, the study or policy.toml"
+    return kind(expected=expected, got=got, where=where, fix=fix)
 
 
 def _write_down(text: str, log: Path) -> None:

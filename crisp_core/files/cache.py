@@ -77,7 +77,7 @@ def prepared_case(
     recipe = json.dumps([FORMAT, asdict(settings), class_count, case.spacing_mm])
     name = f"{case.case_id}.{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     sidecar = folder / site / f"{name}.json"
-    stamps, known = _stamps(case), _read_sidecar(sidecar)
+    stamps, known = stamps_of(case), _read_sidecar(sidecar)
     key = known.key if known is not None and known.stamps == stamps else _key(recipe, case)
     prepared = _opened(sidecar, known, settings) if known is not None and known.key == key else None
     if prepared is None:
@@ -88,7 +88,7 @@ def prepared_case(
     return prepared
 
 
-def _stamps(case: Case) -> list[list[int]]:
+def stamps_of(case: Case) -> list[list[int]]:
     """Return size, times of change and inode of the case's files: equal ones were not touched."""
     try:
         states = [path.stat() for path in (*case.images, case.label)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from crisp_core.arrays import AnyArray, Parameters
 from crisp_core.errors import RunStateError
@@ -17,6 +17,7 @@ from crisp_core.files.atomic import write_bytes
 
 OURS = "crisp"
 """The only metadata key: safetensors writes several in an order that changes by the run."""
+_LENGTH_BYTES = 8
 
 
 def write_parameters(path: Path, arrays: Parameters, metadata: Mapping[str, str]) -> None:
@@ -27,9 +28,34 @@ def write_parameters(path: Path, arrays: Parameters, metadata: Mapping[str, str]
     Raises:
         RunStateError: If the folder cannot be written.
     """
+    write_bytes(path, packed(arrays, metadata))
+
+
+def packed(arrays: Parameters, metadata: Mapping[str, str]) -> bytes:
+    """Return the bytes of the file that `write_parameters` writes."""
     note = json.dumps({"order": list(arrays), "metadata": dict(metadata)}, sort_keys=True)
     solid = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    write_bytes(path, save(solid, {OURS: note}))
+    return save(solid, {OURS: note})
+
+
+def unpacked(data: bytes) -> dict[str, AnyArray]:
+    """Return the arrays that were packed, in their order.
+
+    Raises:
+        RunStateError: If the bytes were not packed by `packed`.
+    """
+    try:
+        length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+        head = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + length])
+        arrays = load(data)
+        return {name: arrays[name] for name in json.loads(head["__metadata__"][OURS])["order"]}
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise RunStateError(
+            expected="arrays as safetensors",
+            got=type(error).__name__,
+            where=f"{len(data)} bytes",
+            fix="Send them again",
+        ) from None
 
 
 def read_parameters(path: Path) -> tuple[dict[str, AnyArray], dict[str, str]]:

@@ -64,19 +64,27 @@ class Flaw:
     error: DataError
 
 
-def read_cohort(folder: Path, site: str, class_count: int) -> Cohort:
+def read_cohort(folder: Path, site: str, class_count: int, *, follow_links: bool = False) -> Cohort:
     """Read one folder in the house format; no image is opened.
+
+    Args:
+        folder: In the house format.
+        site: Whose it is.
+        class_count: Masks may hold the labels 0 to this.
+        follow_links: Whether its files may lie elsewhere.
 
     Raises:
         DataError: If the folder is not what it should be: the first flaw that was found.
     """
-    cases, flaws = survey(folder)
+    cases, flaws = survey(folder, follow_links=follow_links)
     if flaws:
         raise flaws[0].error
     return Cohort(site, cases, class_count)
 
 
-def read_cohorts(folders: Sequence[Path], site: str, class_count: int) -> Cohort:
+def read_cohorts(
+    folders: Sequence[Path], site: str, class_count: int, *, follow_links: bool = False
+) -> Cohort:
     """Read several folders as one cohort.
 
     A case whose name is in two folders gets its folder's name in front. A patient in two folders
@@ -85,7 +93,10 @@ def read_cohorts(folders: Sequence[Path], site: str, class_count: int) -> Cohort
     Raises:
         DataError: As `read_cohort`, or if two cases of one name come from folders of one name.
     """
-    parts = {folder: read_cohort(folder, site, class_count).cases for folder in folders}
+    parts = {
+        folder: read_cohort(folder, site, class_count, follow_links=follow_links).cases
+        for folder in folders
+    }
     counts = Counter(case.case_id for cases in parts.values() for case in cases)
     joined = [
         replace(case, case_id=f"{folder.name}.{case.case_id}") if counts[case.case_id] > 1 else case
@@ -98,12 +109,14 @@ def read_cohorts(folders: Sequence[Path], site: str, class_count: int) -> Cohort
     return Cohort(site, tuple(sorted(joined, key=lambda case: case.case_id)), class_count)
 
 
-def survey(folder: Path) -> tuple[tuple[Case, ...], tuple[Flaw, ...]]:
+def survey(
+    folder: Path, *, follow_links: bool = False
+) -> tuple[tuple[Case, ...], tuple[Flaw, ...]]:
     """List the cases that are whole and everything that is wrong with the folder."""
     for name in ("", "images", "labels"):
         if not (folder / name).is_dir():
             return (), (_absent(folder, name),)
-    flaws: list[Flaw] = []
+    flaws = [] if follow_links else list(_leading_out(folder))
     labels = _by_stem(folder, "labels", flaws)
     images = _channels(_by_stem(folder, "images", flaws), labels, flaws)
     if not images and not flaws:
@@ -129,17 +142,30 @@ def _case(row: CaseRow, images: tuple[Path, ...], label: Path) -> Case:
     )
 
 
+def _leading_out(folder: Path) -> Iterator[Flaw]:
+    """Find links to files elsewhere: a study must not read what nobody put into its folder."""
+    home, fix = folder.resolve(), "Copy the file into the folder, or set follow_links in site.toml"
+    for path in sorted([*(folder / "images").iterdir(), *(folder / "labels").iterdir()]):
+        stem = _stem(path)
+        if stem is not None and not path.resolve().is_relative_to(home):
+            yield _flaw("files inside the folder", "a link out of it", stem, fix)
+    if not (folder / "cases.csv").resolve().is_relative_to(home):
+        yield Flaw(None, _error("a table inside the folder", "a link out of it", "cases.csv", fix))
+
+
+def _stem(path: Path) -> str | None:
+    """Return a volume's name without its suffix; None for any other file."""
+    suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
+    return None if suffix is None or path.name.startswith(".") else path.name.removesuffix(suffix)
+
+
 def _by_stem(folder: Path, part: str, flaws: list[Flaw]) -> dict[str, Path]:
-    """Map name without suffix to file; links out of the folder and double names are flaws."""
+    """Map name without suffix to file; double names are flaws."""
     found: dict[str, Path] = {}
     for path in sorted((folder / part).iterdir()):
-        suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
-        if suffix is None or path.name.startswith("."):
+        stem = _stem(path)
+        if stem is None:
             continue
-        stem = path.name.removesuffix(suffix)
-        if not path.resolve().is_relative_to(folder.resolve()):
-            fix = "Copy the file into the folder, or name the folder where it lies"
-            flaws.append(_flaw("files inside the folder", "a link out of it", stem, fix))
         if stem in found:
             got = f"{found[stem].name!r} and {path.name!r} in {part}/"
             flaws.append(_flaw("one file a name", got, stem, "Remove or rename one of them"))
@@ -218,4 +244,8 @@ def _absent(folder: Path, name: str) -> Flaw:
 
 def _flaw(expected: str, got: str, case_id: str | None, fix: str) -> Flaw:
     where = f"case {case_id!r}" if case_id is not None else "images/"
-    return Flaw(case_id, DataError(expected=expected, got=got, where=where, fix=fix))
+    return Flaw(case_id, _error(expected, got, where, fix))
+
+
+def _error(expected: str, got: str, where: str, fix: str) -> DataError:
+    return DataError(expected=expected, got=got, where=where, fix=fix)

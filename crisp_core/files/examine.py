@@ -24,14 +24,15 @@ class Finding:
     sentence: str
 
 
-def examine(folder: Path, class_count: int) -> tuple[Finding, ...]:
+def examine(folder: Path, class_count: int, *, follow_links: bool = False) -> tuple[Finding, ...]:
     """Check a folder and open every case in it; one bad case hides no other.
 
     Args:
         folder: In the house format.
         class_count: Masks may hold the labels 0 to this.
+        follow_links: Whether its files may lie elsewhere.
     """
-    cases, flaws = survey(folder)
+    cases, flaws = survey(folder, follow_links=follow_links)
     findings = [Finding("error", flaw.case_id, str(flaw.error)) for flaw in flaws]
     for case in cases:
         findings.extend(_findings(case, class_count))

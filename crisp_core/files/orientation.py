@@ -104,6 +104,11 @@ def house_affine(grid: Grid) -> FloatArray:
     return np.column_stack([columns * signs, origin])
 
 
+def orientation_code(grid: Grid) -> str:
+    """Return where the file's axes point, such as "LPS"; an oblique one counts as the closest."""
+    return "".join(nib.aff2axcodes(np.array(grid.affine)))
+
+
 def same_place(one: Grid, other: Grid) -> bool:
     """Tell whether two grids have equal shapes and voxels in the same places.
 

@@ -6,15 +6,18 @@ from typing import Annotated
 
 from pydantic import Field
 
+from crisp_core.schema.description import VerdictLine
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import Evaluation, HintFigures, SiteDescription
-from crisp_core.schema.summary import RoundSummary
+from crisp_core.schema.summary import RoundSummary, degraded
 
 
 class Progress(Frozen):
     """Every step that is finished, in figures; saved with the model after each of them."""
 
     sites: dict[str, SiteDescription] = Field(default_factory=dict)
+    verdict: tuple[VerdictLine, ...] = ()
+    """What the sites' data look like beside one another."""
     hints: tuple[dict[str, HintFigures], ...] = ()
     """One entry per generation begun after the first, in order: generations 2, 3, …"""
     rounds: tuple[RoundSummary, ...] = ()
@@ -27,6 +30,11 @@ class Progress(Frozen):
     site_seconds: float = 0.0
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+
+    @property
+    def degraded(self) -> str:
+        """Who was missing, when and why; empty if every round so far was whole."""
+        return degraded(self.rounds)
 
 
 class SavedState(Frozen):
@@ -67,3 +75,7 @@ class SiteSettings(Frozen):
     unreadable_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the cases that may be unreadable: they are left out and counted. Above it, the site
     refuses to take part."""
+    follow_links: bool = False
+    """Whether links in the data folders may point out of them."""
+    resident: bool = True
+    """Whether the daemon keeps one process that has everything loaded and does the work."""

@@ -10,10 +10,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from crisp_core.schema.description import DataProfile, Machine
 from crisp_core.schema.frozen import Frozen
+from crisp_core.schema.policy import Policy
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Split = Literal["train", "validation", "test", "all"]
+PRESENT = 1
+"""Instead of a voxel count that too few patients stand behind: it is there."""
 
 
 class TrainPlan(Frozen):
@@ -44,7 +48,7 @@ class EvaluatePlan(Frozen):
 
 
 class SiteDescription(Frozen):
-    """What a site has, in counts."""
+    """What a site has, in counts and in figures over all its cases."""
 
     site: str
     role: Literal["source", "held-out"]
@@ -57,6 +61,31 @@ class SiteDescription(Frozen):
     spacing_mm_median: tuple[float, float, float]
     software: dict[str, str]
     device: str
+    metrics: tuple[str, ...] | None = None
+    """Metrics that the site's policy lets out; absent: every metric."""
+    unreadable_cases: int = 0
+    """Cases that could not be used and were left out; like the next two, a count of files."""
+    empty_masks: int = 0
+    duplicate_cases: int = 0
+    """Cases whose image is, voxel by voxel, that of another case."""
+    data: DataProfile | None = None
+    machine: Machine | None = None
+
+    def under(self, policy: Policy) -> SiteDescription:
+        """Return what `policy` lets out: no figure over fewer patients than it asks for."""
+        few = policy.min_cohort
+        data = self.data.without_small_cells(few) if self.data and self.patients >= few else None
+        common = set(data.structures) if data else set()
+        return self.model_copy(
+            update={
+                "metrics": policy.metrics,
+                "data": data,
+                "class_voxels": {
+                    name: count if name in common else min(count, PRESENT)
+                    for name, count in self.class_voxels.items()
+                },
+            }
+        )
 
 
 class TrainFigures(Frozen):
@@ -110,6 +139,10 @@ class StructureFigures(Frozen):
     def missed(self) -> bool:
         """Exactly one of reference and prediction is empty."""
         return (self.reference_voxels == 0) != (self.predicted_voxels == 0)
+
+
+METRICS = tuple(StructureFigures.model_fields)
+"""Every name that a policy's `metrics` may hold."""
 
 
 class RecursionFigures(Frozen):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.record import Action
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Hours = Annotated[str, Field(pattern=r"^([01]\d|2[0-4]):[0-5]\d-([01]\d|2[0-4]):[0-5]\d$")]
+_TIME = r"(([01]\d|2[0-3]):[0-5]\d|24:00)"
+Hours = Annotated[str, Field(pattern=rf"^{_TIME}-{_TIME}$")]
 
 
 class ApprovedStudy(Frozen):
@@ -46,3 +47,12 @@ class Policy(Frozen):
     pictures: bool = False
     """Whether pictures may leave; no action sends any unless this is true."""
     studies: tuple[ApprovedStudy, ...] = ()
+
+    @field_validator("hours")
+    @classmethod
+    def _some_hours(cls, hours: str) -> str:
+        begin, _, end = hours.partition("-")
+        if begin == end:
+            message = 'hours must begin and end at different times; all day is "00:00-24:00"'
+            raise ValueError(message)
+        return hours

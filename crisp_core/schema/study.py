@@ -15,6 +15,7 @@ Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Percent = Annotated[float, Field(ge=0, le=100)]
+VerdictName = Annotated[str, Field(pattern=r"^[^:]+:[a-z]+$")]
 Method = Literal[
     "fedavg", "fedavg-2.5d", "crisp-paper", "crisp-no-squeeze", "crisp", "local", "pooled"
 ]
@@ -131,6 +132,10 @@ class FederationConfig(Frozen):
     rounds: Count = 2
     quorum: Count | None = None
     timeout_s: Positive = 3600.0
+    late: Literal["drop", "next-round"] = "drop"
+    admission: Literal["checked", "finite"] = "checked"
+    accept_verdict: tuple[VerdictName, ...] = ()
+    """Errors of the data verdict that a person has looked at and takes for false alarms."""
 
 
 class EvaluationConfig(Frozen):
@@ -206,10 +211,12 @@ class Study(Frozen):
         """Write the study as sorted JSON, without any place on a disk.
 
         This text travels: a site builds the network from it and then loads what the coordinator
-        sends, so the file of the pretrained weights is the coordinator's own affair.
+        sends, so the file of the pretrained weights is the coordinator's own affair. So is what it
+        accepts of the data verdict: no hospital has to approve the study anew for that.
         """
         value = self.model_dump(mode="json")
         value["model"].pop("encoder_weights")
+        value["federation"].pop("accept_verdict")
         for site in value["sites"].values():
             site.pop("data")
         return json.dumps(value, sort_keys=True, separators=(",", ":"))

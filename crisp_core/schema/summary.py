@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
+from pydantic import Field
+
+from crisp_core.schema.description import VerdictLine
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import Evaluation, HintFigures, SiteDescription, TrainFigures
 from crisp_core.schema.study import Study
@@ -17,6 +21,39 @@ class RoundSummary(Frozen):
     trained: dict[str, TrainFigures]
     missing: dict[str, str]
     """Site -> reason, for each source whose update did not count."""
+    late: dict[str, int] = Field(default_factory=dict)
+    """Site -> rounds between the one whose model it trained and this one, where it counts."""
+
+
+def degraded(rounds: Sequence[RoundSummary]) -> str:
+    """Say in one sentence who was missing, when and why; empty if every round was whole.
+
+    Examples:
+        >>> gone = {"generation": 1, "trained": {}, "missing": {"north": "no answer"}}
+        >>> degraded([RoundSummary(round_number=number, **gone) for number in (2, 3, 5)])
+        'DEGRADED: north missing in rounds 2-3, 5 (no answer)'
+    """
+    gaps: dict[tuple[str, str], list[int]] = {}
+    for summary in rounds:
+        for site, reason in summary.missing.items():
+            gaps.setdefault((site, reason.rstrip(".")), []).append(summary.round_number)
+    parts = [
+        f"{site} missing in {_named_rounds(numbers)} ({reason})"
+        for (site, reason), numbers in gaps.items()
+    ]
+    return f"DEGRADED: {'; '.join(parts)}" if parts else ""
+
+
+def _named_rounds(numbers: Sequence[int]) -> str:
+    """Write rising numbers as `round 3` or `rounds 2-4, 7`."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1][1:] = [number]
+        else:
+            spans.append([number])
+    text = ", ".join("-".join(map(str, span)) for span in spans)
+    return f"round{'s' if len(numbers) > 1 else ''} {text}"
 
 
 class GenerationSummary(Frozen):
@@ -49,6 +86,7 @@ class RunSummary(Frozen):
     engine: str
     versions: dict[str, str]
     sites: dict[str, SiteDescription]
+    verdict: tuple[VerdictLine, ...] = ()
     rounds: tuple[RoundSummary, ...]
     generations: tuple[GenerationSummary, ...]
     selected_generation: int
@@ -64,6 +102,11 @@ class RunSummary(Frozen):
     commands: tuple[str, ...]
     warnings: tuple[str, ...]
     ledger: tuple[dict[str, str | int | float | None], ...] = ()
+
+    @property
+    def degraded(self) -> str:
+        """Who was missing, when and why; empty if every round was whole."""
+        return degraded(self.rounds)
 
     @property
     def pass_count(self) -> int:

@@ -11,7 +11,13 @@ from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load, save_file
 
 from crisp_core.errors import RunStateError
-from crisp_core.files.checkpoint import content_hash, read_parameters, write_parameters
+from crisp_core.files.checkpoint import (
+    content_hash,
+    packed,
+    read_parameters,
+    unpacked,
+    write_parameters,
+)
 
 arrays = hnp.arrays(
     st.sampled_from([np.float32, np.float64, np.int64, np.uint8, np.bool_]),
@@ -104,3 +110,24 @@ def test_the_hash_sees_the_order_of_the_names():
     one, two = np.zeros(1), np.ones(1)
 
     assert content_hash({"a": one, "b": two}) != content_hash({"b": two, "a": one})
+
+
+def test_packed_arrays_are_the_file_and_come_back_in_their_order(tmp_path):
+    arrays = {"z": np.float32([[1, 2]]).T, "a": np.array(5), "none": np.zeros((0, 3))}
+    write_parameters(tmp_path / "m", arrays, {"k": "v"})
+
+    assert (tmp_path / "m").read_bytes() == packed(arrays, {"k": "v"})
+    assert content_hash(unpacked(packed(arrays, {}))) == content_hash(arrays)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x02" + bytes(7) + b"{}", b"\xff" * 40])
+def test_bytes_that_were_not_packed_are_refused(data):
+    with pytest.raises(RunStateError, match="arrays as safetensors"):
+        unpacked(data)
+
+
+def test_arrays_cut_short_are_refused():
+    whole = packed({"a": np.zeros(9)}, {})
+
+    with pytest.raises(RunStateError, match="arrays as safetensors"):
+        unpacked(whole[:-1])

@@ -7,6 +7,7 @@ from synthetic import write_site
 
 from crisp_core.errors import DataError
 from crisp_core.files.cohort import read_cohort, read_cohorts, survey
+from crisp_core.files.examine import examine
 
 
 def test_cases_come_in_the_order_of_their_names_with_their_patients(tmp_path):
@@ -142,6 +143,33 @@ def test_a_folder_that_is_wrong_is_told_in_a_sentence(tmp_path, kind, sentence):
 
     with pytest.raises(DataError, match=re.escape(sentence)):
         read_cohort(folder, "s", 2)
+
+
+def test_links_out_of_the_folder_are_followed_where_the_site_says_so(tmp_path):
+    folder = write_site(tmp_path / "site", 3)
+    link_out(folder)
+
+    assert len(read_cohorts([folder], "s", 2, follow_links=True).cases) == 3
+    assert [finding.case_id for finding in examine(folder, 2)] == ["c1"]
+    assert examine(folder, 2, follow_links=True) == ()
+
+
+def test_a_table_or_folder_that_lies_elsewhere_is_a_link_out_too(tmp_path):
+    for name in ("cases.csv", "labels"):
+        folder = write_site(tmp_path / name / "site", 2)
+        (folder / name).rename(tmp_path / name / "elsewhere")
+        (folder / name).symlink_to(tmp_path / name / "elsewhere")
+        with pytest.raises(DataError, match="got a link out of it"):
+            read_cohort(folder, "s", 2)
+
+
+def test_a_link_within_the_folder_is_a_file_like_any_other(tmp_path):
+    folder = write_site(tmp_path / "site", 2)
+    image = folder / "images" / "c1.nii.gz"
+    image.rename(folder / "original.nii.gz")
+    image.symlink_to(folder / "original.nii.gz")
+
+    assert len(read_cohort(folder, "s", 2).cases) == 2
 
 
 def test_an_absent_or_empty_folder_is_told_in_a_sentence(tmp_path):

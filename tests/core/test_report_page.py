@@ -136,8 +136,24 @@ def test_a_name_with_a_tag_in_it_is_text() -> None:
 def test_degraded_rounds_are_named_with_their_reason() -> None:
     text = rendered(run_summary()).text
 
-    assert "Degraded: 1 of 6 rounds went without some source: vendor-c in generation 2" in text
+    assert text.count("DEGRADED: vendor-c missing in round 1 (no answer within 3600 s)") == 1
     assert "vendor-c: no answer within 3600 s" in text
+
+
+def test_who_was_missing_stands_above_everything_else_and_first_in_the_json(tmp_path: Path) -> None:
+    write_report(run_summary(), tmp_path)
+
+    main = (tmp_path / "report.html").read_text().split("<main>")[1].strip()
+    assert main.startswith('<p class="degraded" role="alert">DEGRADED: vendor-c')
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert next(iter(report.items())) == ("degraded", run_summary().degraded)
+
+
+def test_a_run_in_which_nobody_was_missing_does_not_say_so() -> None:
+    summary = run_summary()
+    rounds = tuple(entry.model_copy(update={"missing": {}}) for entry in summary.rounds)
+
+    assert "DEGRADED" not in rendered(summary.model_copy(update={"rounds": rounds})).text
 
 
 def test_held_out_sites_that_beat_the_sources_are_questioned() -> None:

@@ -10,12 +10,13 @@ import sys
 import traceback
 from pathlib import Path
 
+import crisp_client.actions
 import crisp_client.flower
 from crisp_core.report.page import write_report
 from crisp_server.simulate import carry_on
 from crisp_server.store import RunFolder
 
-LOADED = (crisp_client.flower, write_report)
+LOADED = (crisp_client.actions, crisp_client.flower, write_report)
 
 
 def main() -> None:
