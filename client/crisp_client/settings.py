@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from crisp_core.errors import UsageError
 from crisp_core.schema.manifest import SiteSettings
@@ -20,7 +19,7 @@ def load_settings(path: Path) -> SiteSettings:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         return SiteSettings.model_validate({**raw, "data": tuple(raw.get("data", ()))})
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+    except (OSError, ValueError) as error:  # not TOML, not UTF-8, or not ours
         raise UsageError(
             expected="a site.toml",
             got=str(error).splitlines()[0],
@@ -33,3 +32,31 @@ def settings_of_partition(run_folder: Path, partition: int) -> SiteSettings:
     """In a simulation, node number `partition` is the site of that place in the alphabet."""
     folders = sorted(path for path in (run_folder / "sites").iterdir() if path.is_dir())
     return load_settings(folders[partition] / "site.toml")
+
+
+def explained(settings: SiteSettings) -> str:
+    """Write `site.toml` with every option explained.
+
+    JSON's strings, numbers, lists and truths are TOML's too.
+    """
+    lines = ["# Settings of this site, owned by the hospital; `crisp-client start` reads them.\n"]
+    for key, value in settings.model_dump(mode="json").items():
+        lines.append(f"# {_MEANINGS[key]}\n{key} = {json.dumps(value, ensure_ascii=False)}\n")
+    return "\n".join(lines)
+
+
+_MEANINGS = {
+    "site": "Name under which the coordinator knows this site.",
+    "data": "Folders with images/, labels/ and, if wanted, cases.csv. Only read, never written.",
+    "work": "Folder that the client writes: caches, hints, logs of its work. Needs room on disk.",
+    "device": 'Where to compute: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".',
+    "threads": "CPU threads; 0 means every core.",
+    "pseudonym_key": "Secret. Only with it can a pseudonym be resolved to its case.",
+    "cache": 'Folder of prepared slices; "" means `cache` inside `work`.',
+    "coordinator": "HOST:PORT of the coordinator: the only address that this site connects to.",
+    "unreadable_share": "Share of the cases that may be unreadable (0.02: two in a hundred): they\n"
+    "# are left out and counted. Above it the site takes no part.",
+    "follow_links": "Whether links in the data folders may point out of them.",
+    "resident": "Whether one process stays that has everything loaded. false saves memory between\n"
+    "# messages and costs the loading of everything at each.",
+}
