@@ -17,9 +17,10 @@ from crisp_core.arrays import Parameters
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.manifest import RunFacts
 from crisp_core.schema.messages import TrainFigures
+from crisp_core.schema.record import Action
 from crisp_core.schema.study import SiteEntry, Study
 from crisp_server.rounds import train_round
-from crisp_server.sites import Action, SiteReply
+from crisp_server.sites import SiteReply
 from crisp_server.steps import round_plan
 from crisp_server.store import RunFolder
 

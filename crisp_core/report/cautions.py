@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from crisp_core.report.prose import count, listed, number
+from crisp_core.report.prose import listed, number
 from crisp_core.report.recursions import FALL, PassRow
 from crisp_core.report.tables import SiteResult, group_mean, of_role
-from crisp_core.report.training import RoundRow
 from crisp_core.schema.summary import RunSummary
 
 FEWEST_PATIENTS = 10
@@ -18,14 +17,12 @@ def cautions(
     summary: RunSummary,
     results: Sequence[SiteResult],
     passes: Sequence[PassRow],
-    rounds: Sequence[RoundRow],
 ) -> tuple[str, ...]:
     """Return every caution of this run, the run's own warnings first."""
     return (
         *summary.warnings,
         *_trained_in_secret(summary),
         *_missing_figures(summary, results),
-        *_degraded_rounds(rounds),
         *_sources_not_ahead(results),
         *_seen_cases(results),
         *_few_patients(results),
@@ -49,20 +46,6 @@ def _missing_figures(summary: RunSummary, results: Sequence[SiteResult]) -> Iter
         yield (
             "No held-out hospital was measured: this report says nothing about hospitals that "
             "did not train."
-        )
-
-
-def _degraded_rounds(rounds: Sequence[RoundRow]) -> Iterator[str]:
-    degraded = [row for row in rounds if row.degraded]
-    if degraded:
-        places = [
-            f"{listed(sorted(row.missing))} in generation {row.generation}, "
-            f"round {row.round_number}"
-            for row in degraded
-        ]
-        yield (
-            f"Degraded: {len(degraded)} of {count(len(rounds), 'round')} went without some "
-            f"source: {'; '.join(places)}."
         )
 
 

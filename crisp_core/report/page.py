@@ -58,7 +58,11 @@ def write_report(summary: RunSummary, folder: Path, panels: Sequence[Panel] = ()
     """
     folder.mkdir(parents=True, exist_ok=True)
     tables = run_tables(summary)
-    value = {"summary": summary.model_dump(mode="json"), "tables": asdict(tables)}
+    value = {
+        "degraded": summary.degraded,
+        "summary": summary.model_dump(mode="json"),
+        "tables": asdict(tables),
+    }
     text = json.dumps(value, indent=1, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     path = folder / "report.html"
@@ -83,7 +87,7 @@ def run_tables(summary: RunSummary) -> RunTables:
         scores=scores(summary),
         rounds=rounds,
         time=time_split(summary),
-        cautions=cautions(summary, results, passes, rounds),
+        cautions=cautions(summary, results, passes),
     )
 
 

@@ -12,18 +12,22 @@ from pydantic import Field
 
 from crisp_core.schema.frozen import Frozen
 
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Triple = tuple[float, float, float]
+Lengths = tuple[Positive, Positive, Positive]
 OTHER = "other"
+Orientation = Annotated[str, Field(pattern=r"^([RLAPSI]{3}|other)$")]
 
 
 class StructureProfile(Frozen):
     """What one structure looks like at a site; means over the cases that have it."""
 
-    patients: int
+    patients: Annotated[int, Field(ge=1)]
     """Patients in whom it is labelled."""
-    volume_ml: float
+    volume_ml: Positive
     """Median."""
-    background_share: float
+    background_share: Share
     """Share of its surface that touches background."""
     offset: Triple
     """Of its centroid from the foreground's along D, H, W, in root-mean-square radii."""
@@ -34,14 +38,14 @@ class StructureProfile(Frozen):
 class DataProfile(Frozen):
     """What a site's volumes look like on their native grid; D, H, W are the house's axes."""
 
-    orientations: dict[str, int]
+    orientations: dict[Orientation, int]
     """How the files store their axes (such as `LPS`) -> cases."""
-    shape: Triple
+    shape: Lengths
     """Median length in voxels along D, H, W."""
-    spacing_mm_least: Triple
-    spacing_mm: Triple
+    spacing_mm_least: Lengths
+    spacing_mm: Lengths
     """Median along D (the slice thickness), H, W."""
-    spacing_mm_most: Triple
+    spacing_mm_most: Lengths
     percentiles: tuple[Triple, ...]
     """For each channel the median over cases of the percentiles 1, 50 and 99, raw."""
     whole_numbers: bool

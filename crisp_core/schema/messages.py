@@ -15,6 +15,7 @@ from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.policy import Policy
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Word = Annotated[str, Field(max_length=64)]
 Split = Literal["train", "validation", "test", "all"]
 PRESENT = 1
 """Instead of a voxel count that too few patients stand behind: it is there."""
@@ -59,9 +60,9 @@ class SiteDescription(Frozen):
     train_slices: int
     class_voxels: dict[str, int]
     spacing_mm_median: tuple[float, float, float]
-    software: dict[str, str]
-    device: str
-    metrics: tuple[str, ...] | None = None
+    software: dict[Word, Word]
+    device: Word
+    metrics: tuple[Word, ...] | None = None
     """Metrics that the site's policy lets out; absent: every metric."""
     unreadable_cases: int = 0
     """Cases that could not be used and were left out; like the next two, a count of files."""

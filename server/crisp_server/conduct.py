@@ -44,7 +44,10 @@ def conduct(run: RunFolder, sites: Sites) -> FederationState:
 
 def _first_state(run: RunFolder, study: Study) -> FederationState:
     saved = run.load()
-    run.rewind_ledger()
+    if not run.facts.home:
+        run.rewind_ledger()
+    elif len(run.ledger):  # signed records are never taken back
+        run.ledger.append("resumed", steps=_steps_done(saved[1]) if saved else 0)
     if saved is not None:
         return FederationState(*saved)
     initial = to_arrays(segmenter_of(study))
@@ -74,6 +77,7 @@ def _note_round(run: RunFolder, summary: RoundSummary, parameters: Parameters) -
             generation=summary.generation,
             round=summary.round_number,
             cases=figures.case_count,
+            **({"late": summary.late[site]} if site in summary.late else {}),
         )
     for site, reason in summary.missing.items():
         run.ledger.append("missing", site=site, round=summary.round_number, reason=reason)

@@ -10,7 +10,8 @@ from typing import Any
 
 from crisp_core.arrays import Parameters
 from crisp_core.schema.frozen import Frozen
-from crisp_server.sites import Action, SiteReply, Sites
+from crisp_core.schema.record import Action
+from crisp_server.sites import SiteReply, Sites
 
 
 class EventLog:
@@ -38,6 +39,6 @@ class WatchedSites:
         """Ask, and write down who is asked and who answers."""
         self._log.write("asked", action=action, sites=list(plans))
         for reply in self._sites.ask(action, plans, parameters):
-            fault = reply.fault.sentence if reply.fault else None
+            fault = f"{reply.fault.code}: {reply.fault.sentence}" if reply.fault else None
             self._log.write("answered", action=action, site=reply.site, fault=fault)
             yield reply

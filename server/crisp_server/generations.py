@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,7 @@ from crisp_server.steps import (
     next_step,
 )
 from crisp_server.store import RunFolder
+from crisp_server.verdict import Window, insist_on_fit, verdict
 
 
 @dataclass(frozen=True)
@@ -60,18 +62,22 @@ def take_step(
 
 
 def _described(study: Study, state: FederationState, sites: Sites) -> FederationState:
-    figures = replies_of_all(sites, "describe", dict.fromkeys(sorted(study.sites)), None)
-    described = {site: SiteDescription.model_validate_json(text) for site, text in figures.items()}
+    plans = dict.fromkeys(sorted(study.sites))
+    asked = time.time()
+    described = replies_of_all(sites, "describe", plans, None, SiteDescription)
     check_descriptions(study, described)
-    return replace(state, progress=state.progress.model_copy(update={"sites": described}))
+    lines = verdict(study, described, Window(asked, time.time()))
+    insist_on_fit(described, lines)
+    update = {"sites": described, "verdict": lines}
+    return replace(state, progress=state.progress.model_copy(update=update))
 
 
 def _with_hints(
     study: Study, step: MakeHints, state: FederationState, sites: Sites
 ) -> FederationState:
     plan = HintPlan(generation=step.generation, models=state.progress.generation_models)
-    replies = replies_of_all(sites, "hints", dict.fromkeys(study.sources, plan), state.parameters)
-    hints = {site: HintFigures.model_validate_json(text) for site, text in replies.items()}
+    plans = dict.fromkeys(study.sources, plan)
+    hints = replies_of_all(sites, "hints", plans, state.parameters, HintFigures)
     progress = state.progress.model_copy(
         update={
             "hints": (*state.progress.hints, hints),

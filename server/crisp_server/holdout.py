@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from statistics import fmean
 
 from crisp_core.arrays import Parameters
-from crisp_core.errors import StudyError
-from crisp_core.schema.messages import EvaluatePlan, Evaluation, SiteDescription
+from crisp_core.errors import SiteFailedError, StudyError
+from crisp_core.schema.messages import (
+    METRICS,
+    CaseFigures,
+    EvaluatePlan,
+    Evaluation,
+    SiteDescription,
+)
 from crisp_core.schema.study import Study
 from crisp_server.sites import Sites, replies_of_all
 
@@ -19,7 +26,7 @@ def validate(
     plan = EvaluatePlan(
         purpose="validation", generation=generation, recursions=_recursions(study, generation)
     )
-    return _evaluations(sites, dict.fromkeys(study.sources, plan), parameters)
+    return _evaluations(study, sites, dict.fromkeys(study.sources, plan), parameters)
 
 
 def hold_out(
@@ -30,7 +37,7 @@ def hold_out(
         purpose="final", generation=generation, recursions=_recursions(study, generation)
     )
     names = (*study.held_out, *study.sources)
-    return _evaluations(sites, dict.fromkeys(names, plan), parameters)
+    return _evaluations(study, sites, dict.fromkeys(names, plan), parameters)
 
 
 def select_generation(study: Study, validations: Sequence[Mapping[str, Evaluation]]) -> int:
@@ -54,9 +61,10 @@ def check_descriptions(study: Study, sites: Mapping[str, SiteDescription]) -> No
 
     Raises:
         StudyError: If a source has no training case, a site nothing to measure, selection needs
-            validation patients that a source does not have, or a class is missing at one site
-            and present at another.
+            validation patients that a source does not have, or a site's policy keeps a metric.
     """
+    for name in sorted(study.sites):
+        _check_metrics(name, sites[name].metrics)
     for name in study.sources:
         if sites[name].train_cases == 0:
             raise _too_few(name, "at least one training case")
@@ -65,20 +73,20 @@ def check_descriptions(study: Study, sites: Mapping[str, SiteDescription]) -> No
     for name in study.held_out:
         if sites[name].patients == 0:
             raise _too_few(name, "at least one case")
-    _check_classes(study, sites)
 
 
-def _check_classes(study: Study, sites: Mapping[str, SiteDescription]) -> None:
-    for structure in study.classes:
-        having = [name for name in sorted(sites) if sites[name].class_voxels[structure] > 0]
-        lacking = sorted(set(sites) - set(having))
-        if lacking:
-            raise StudyError(
-                expected=f"class {structure!r} at every site",
-                got=f"not one voxel of it at {', '.join(lacking)}",
-                where=f"label {study.classes.index(structure) + 1}",
-                fix="Number the labels of every site in the order of the study's classes",
-            )
+def _check_metrics(site: str, allowed: Sequence[str] | None) -> None:
+    """Insist on every metric by its name: the report has them all, selection needs the Dice."""
+    kept = [name for name in METRICS if allowed is not None and name not in allowed]
+    if not kept:
+        return
+    alike = get_close_matches(kept[0].lower(), [name.lower() for name in allowed or ()], n=1)
+    raise StudyError(
+        expected=f"the metric {kept[0]!r} from every site",
+        got=f"a policy that lets out {'one spelled otherwise' if alike else 'others'} only",
+        where=f"site {site!r}",
+        fix=f"Add {', '.join(kept)} to `metrics` in the site's policy.toml, or leave that key out",
+    )
 
 
 def _too_few(site: str, expected: str) -> StudyError:
@@ -95,7 +103,21 @@ def _recursions(study: Study, generation: int) -> int:
 
 
 def _evaluations(
-    sites: Sites, plans: Mapping[str, EvaluatePlan], parameters: Parameters
+    study: Study, sites: Sites, plans: Mapping[str, EvaluatePlan], parameters: Parameters
 ) -> dict[str, Evaluation]:
-    figures = replies_of_all(sites, "evaluate", plans, parameters)
-    return {site: Evaluation.model_validate_json(text) for site, text in figures.items()}
+    evaluations = replies_of_all(sites, "evaluate", plans, parameters, Evaluation)
+    for site, evaluation in evaluations.items():
+        if not evaluation.cases or not all(_is_whole(case, study) for case in evaluation.cases):
+            raise SiteFailedError(
+                expected="at least one case, each with every structure of the study",
+                got="none, or one that lacks some",
+                where=f"the evaluation of site {site!r}",
+                fix="Mend it at the site, then `crisp resume`",
+            )
+    return evaluations
+
+
+def _is_whole(case: CaseFigures, study: Study) -> bool:
+    return 1 <= case.chosen <= len(case.recursions) and all(
+        set(recursion.structures) == set(study.classes) for recursion in case.recursions
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,12 +13,17 @@ from crisp_core.errors import HintsMissingError, QuorumError, UpdateRefusedError
 from crisp_core.numerics.average import weighted_mean
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import HintPlan, TrainFigures, TrainPlan
+from crisp_core.schema.record import Action
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import RoundSummary
-from crisp_server.admission import admit
-from crisp_server.sites import Action, SiteReply, Sites
+from crisp_server.admission import Change, admit, change, unlike_others
+from crisp_server.sites import SiteReply, Sites
 from crisp_server.steps import TrainRound
 from crisp_server.store import RunFolder
+
+NO_ANSWER = "no answer in time"
+STALENESS_POWER = 0.5
+"""a of (1 + staleness)^-a: Xie et al., "Asynchronous Federated Optimization", 2019, polynomial."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,10 @@ def train_round(
 
     Raises:
         QuorumError: If fewer updates are admitted than the study's quorum.
+
+    Source:
+        Late updates: Xie et al., "Asynchronous Federated Optimization", arXiv 1903.03934.
     """
-    trained: dict[str, TrainFigures] = {}
-    missing = dict.fromkeys(study.sources, "no answer in time")
     plan = TrainPlan(
         generation=step.generation,
         round_number=step.round_number,
@@ -61,27 +68,90 @@ def train_round(
         steps=step.steps,
         models=tuple(earlier_models),
     )
+    taken = _Taken(study, step, parameters, run)
     plans = dict.fromkeys(study.sources, plan)
     for reply in RemindedSites(sites, run).ask("train", plans, parameters):
-        outcome = _take_in(reply, parameters, run)
-        if isinstance(outcome, TrainFigures):
-            trained[reply.site] = outcome
-            missing.pop(reply.site)
-        else:
-            missing[reply.site] = outcome
-    _insist_on_quorum(study, step, trained, missing)
-    names = sorted(trained)
-    mean = weighted_mean(
-        (run.spooled(site) for site in names), [trained[site].case_count for site in names]
-    )
-    run.clear_spool()
+        taken.take_in(reply)
+    taken.compare()
+    _insist_on_quorum(study, step, taken)
+    names = sorted(taken.trained)
+    mean = weighted_mean((run.spooled(site) for site in names), [taken.weight(s) for s in names])
+    taken.close()
     summary = RoundSummary(
         generation=step.generation,
         round_number=step.round_number,
-        trained={site: trained[site] for site in names},
-        missing=missing,
+        trained={site: taken.trained[site] for site in names},
+        missing=taken.missing,
+        late=taken.late,
     )
     return RoundResult(mean, summary)
+
+
+class _Taken:
+    """What came in a round so far: on disk the updates, here all that is known of them."""
+
+    def __init__(
+        self, study: Study, step: TrainRound, parameters: Parameters, run: RunFolder
+    ) -> None:
+        self._study, self._step, self._sent, self._run = study, step, parameters, run
+        self.trained: dict[str, TrainFigures] = {}
+        self.late: dict[str, int] = {}
+        self.missing = dict.fromkeys(study.sources, NO_ANSWER)
+
+    def take_in(self, reply: SiteReply) -> None:
+        """Admit and spool one update, or note why it does not count."""
+        outcome = self._figures(reply)
+        if isinstance(outcome, str):
+            self.missing[reply.site] = outcome
+            return
+        self.trained[reply.site] = outcome
+        del self.missing[reply.site]
+        if reply.staleness:
+            self.late[reply.site] = reply.staleness
+
+    def _figures(self, reply: SiteReply) -> TrainFigures | str:
+        if reply.fault is not None:
+            return f"{reply.fault.code}: {reply.fault.sentence}"
+        try:
+            figures = TrainFigures.model_validate_json(reply.figures)
+            update = admit(reply.site, reply.parameters or {}, self._sent)
+        except ValidationError:
+            return "refused: its figures are not those of a trained round"
+        except UpdateRefusedError as error:
+            return str(error)
+        self._run.spool(reply.site, update)
+        return figures
+
+    def compare(self) -> None:
+        """Refuse what is unlike the others of this round."""
+        if self._study.federation.admission == "finite":
+            return
+        reasons = unlike_others(sorted(self.trained), self._change_of)
+        for site in reasons:
+            del self.trained[site]
+            self.late.pop(site, None)
+        self.missing |= reasons
+
+    def _change_of(self, site: str) -> Change:
+        """Begin a site's change, from the model that it was sent."""
+        asked_in = self._step.round_number - self.late.get(site, 0)
+        sent = self._run.spooled(_base(asked_in)) if site in self.late else self._sent
+        return change(self._run.spooled(site), sent)
+
+    def weight(self, site: str) -> float:
+        """Return how much a site's update counts: its cases, less the later it comes."""
+        staleness = self.late.get(site, 0)
+        return self.trained[site].case_count * math.pow(1 + staleness, -STALENESS_POWER)
+
+    def close(self) -> None:
+        """Forget the updates; keep what was sent if an update of it may still come."""
+        self._run.clear_spool()
+        if self._study.federation.late == "next-round" and NO_ANSWER in self.missing.values():
+            self._run.spool(_base(self._step.round_number), self._sent)
+
+
+def _base(round_number: int) -> str:
+    return f"_sent-{round_number}"  # no site's name begins so
 
 
 class RemindedSites:
@@ -103,15 +173,15 @@ class RemindedSites:
                 forgetful[reply.site] = plans[reply.site]
             else:
                 yield reply
-        for site, plan in forgetful.items():
-            self._remind(site, plan)
         if forgetful:
+            self._remind(forgetful)
             yield from self._sites.ask(action, forgetful, parameters)
 
-    def _remind(self, site: str, plan: Frozen | None) -> None:
-        """Let a site make again the hints that `plan` needs, each with the model it belongs to."""
+    def _remind(self, plans: Mapping[str, Frozen | None]) -> None:
+        """Let sites make again the hints that a plan needs, each with the model it belongs to."""
+        (plan, *_) = plans.values()  # the same for all sites of a step
         for models in _models_of_hints(plan):
-            again = {site: HintPlan(generation=len(models) + 1, models=models)}
+            again = dict.fromkeys(plans, HintPlan(generation=len(models) + 1, models=models))
             for _ in self._sites.ask("hints", again, self._run.model(models[-1])):
                 continue  # a site that fails here fails when asked again, with its reason
 
@@ -129,30 +199,13 @@ def _models_of_hints(plan: Frozen | None) -> Iterator[tuple[str, ...]]:
         yield models[:count]
 
 
-def _take_in(reply: SiteReply, sent: Parameters, run: RunFolder) -> TrainFigures | str:
-    """Admit and spool one update; otherwise the reason why it does not count."""
-    if reply.fault is not None:
-        return f"{reply.fault.code}: {reply.fault.sentence}"
-    try:
-        figures = TrainFigures.model_validate_json(reply.figures)
-        update = admit(reply.site, reply.parameters or {}, sent)
-    except ValidationError:
-        return "refused: its figures are not those of a trained round"
-    except UpdateRefusedError as error:
-        return str(error)
-    run.spool(reply.site, update)
-    return figures
-
-
-def _insist_on_quorum(
-    study: Study, step: TrainRound, trained: dict[str, TrainFigures], missing: dict[str, str]
-) -> None:
-    if len(trained) >= study.quorum:
+def _insist_on_quorum(study: Study, step: TrainRound, taken: _Taken) -> None:
+    if len(taken.trained) >= study.quorum:
         return
-    reasons = "; ".join(f"{site}: {reason}" for site, reason in missing.items())
+    reasons = "; ".join(f"{site}: {reason}" for site, reason in taken.missing.items())
     raise QuorumError(
         expected=f"{study.quorum} updates",
-        got=f"{len(trained)}",
+        got=f"{len(taken.trained)}",
         where=f"round {step.round_number}; {reasons}".rstrip("."),
         fix="The model of the round before is kept: mend the sites, then `crisp resume`",
     )

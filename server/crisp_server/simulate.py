@@ -84,7 +84,7 @@ def start(study: Study, folder: Path, options: SimulationOptions) -> RunFolder:
     _check_places(study)
     _check_device(options.device)
     sites = {name: _site_text(folder, study, name, options) for name in study.sites}
-    return RunFolder.create(folder, study, _facts(options), sites)
+    return RunFolder.create(folder, study, facts_of(options.engine, options.command), sites)
 
 
 def opened_parts(folder: Path) -> dict[str, RunFolder]:
@@ -158,7 +158,7 @@ def _run_engine(run: RunFolder, on_line: Callable[[str], None]) -> None:
     if run.facts.engine == "inline":
         run_inline(run.path, site_count)
     elif run_flower_simulation(run.path, site_count, on_line) != 0:
-        raise _flower_failure(run)
+        raise failure_of(run)
 
 
 def words_of_sites(run: RunFolder) -> list[str]:
@@ -168,15 +168,17 @@ def words_of_sites(run: RunFolder) -> list[str]:
     return [f"{site}: {lines[-2]}" for site, lines in said.items() if len(lines) > 1]
 
 
-def _facts(options: SimulationOptions) -> RunFacts:
+def facts_of(engine: str, command: str, home: str = "") -> RunFacts:
+    """Note what is known of a run that starts now; `home` is the coordinator's, if it has one."""
     return RunFacts(
-        engine=options.engine,
+        engine=engine,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={
             "python": platform.python_version(),
             **{name: version(name) for name in PACKAGES},
         },
-        commands=(options.command,),
+        commands=(command,),
+        home=home,
     )
 
 
@@ -194,12 +196,12 @@ def _site_text(folder: Path, study: Study, name: str, options: SimulationOptions
     return "\n".join(lines) + "\n"
 
 
-def _flower_failure(run: RunFolder) -> CrispError:
+def failure_of(run: RunFolder) -> CrispError:
     """Read why a run in Flower's processes ended: its own last words are in the event log."""
     lines = (run.path / "events.jsonl").read_text().splitlines()
     last = json.loads(lines[-1]) if lines else {}
     return RunStateError(
-        expected="a run that Flower calls completed",
+        expected="a run that comes to its end",
         got=str(last.get("sentence", "an end without a reason")).rstrip("."),
         where=str(run.path),
         fix=f"Mend it, then `crisp resume {run.path}`",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol, TypeVar
+
+from pydantic import ValidationError
 
 from crisp_core.arrays import Parameters
 from crisp_core.errors import SiteFailedError
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import SiteFault
+from crisp_core.schema.record import Action
 
-Action = Literal["describe", "train", "hints", "evaluate"]
+Figures = TypeVar("Figures", bound=Frozen)
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class SiteReply:
     figures: str = ""
     parameters: Parameters | None = None
     fault: SiteFault | None = None
+    staleness: int = 0
+    """Rounds between the one it was asked in and this one."""
 
 
 class Sites(Protocol):
@@ -42,18 +47,22 @@ def replies_of_all(
     action: Action,
     plans: Mapping[str, Frozen | None],
     parameters: Parameters | None,
-) -> dict[str, str]:
-    """Ask every site and insist that each answers; site -> figures (JSON), in the order of `plans`.
+    kind: type[Figures],
+) -> dict[str, Figures]:
+    """Ask every site and insist that each answers; site -> figures, in the order of `plans`.
 
     Raises:
-        SiteFailedError: If a site answers with a fault or not at all: a figure that is missing at
-            one hospital must never be averaged away.
+        SiteFailedError: If a site answers with a fault, with something else or not at all: a
+            figure that is missing at one hospital must never be averaged away.
     """
-    figures: dict[str, str] = {}
+    figures: dict[str, Figures] = {}
     for reply in sites.ask(action, plans, parameters):
         if reply.fault is not None:
             raise _failed(action, reply.site, f"{reply.fault.code}: {reply.fault.sentence}")
-        figures[reply.site] = reply.figures
+        try:
+            figures[reply.site] = kind.model_validate_json(reply.figures)
+        except ValidationError:
+            raise _failed(action, reply.site, "figures that cannot be read") from None
     for site in plans:
         if site not in figures:
             raise _failed(action, site, "no answer in time")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from crisp_core.errors import RunStateError
 from crisp_core.schema.manifest import Progress
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import GenerationSummary, Panel, RunSummary
+from crisp_server.admission import COMPARABLE
 from crisp_server.holdout import select_generation
 from crisp_server.store import RunFolder
+from crisp_server.verdict import sentences_of
 
 
 def summarise(run: RunFolder) -> RunSummary:
@@ -35,6 +38,7 @@ def summarise(run: RunFolder) -> RunSummary:
         engine=facts.engine,
         versions=facts.versions,
         sites=progress.sites,
+        verdict=progress.verdict,
         rounds=progress.rounds,
         generations=tuple(_generations(progress)),
         selected_generation=select_generation(study, progress.validations),
@@ -46,10 +50,11 @@ def summarise(run: RunFolder) -> RunSummary:
         seconds=progress.seconds,
         site_seconds=progress.site_seconds,
         commands=facts.commands,
-        warnings=_warnings(study, progress),
+        warnings=(*_warnings(study, progress), *sentences_of(progress.verdict)),
         ledger=tuple(
             {"number": entry.number, "event": entry.event, **entry.fields, "hash": entry.hash}
             for entry in run.ledger.entries()
+            if entry.event != "record"  # one an answer: `crisp audit` reads them
         ),
     )
 
@@ -77,11 +82,7 @@ def _generations(progress: Progress) -> list[GenerationSummary]:
 
 def _warnings(study: Study, progress: Progress) -> tuple[str, ...]:
     """Sentences that a reader must see first."""
-    sentences = [
-        f"DEGRADED: round {summary.round_number} went without {site} ({reason})"
-        for summary in progress.rounds
-        for site, reason in summary.missing.items()
-    ]
+    sentences = [*_uncompared(study, progress), *_late(progress)]
     if study.evaluation.select == "last":
         sentences.append("The last generation was taken: this study has no validation selection")
     ratios = {
@@ -96,6 +97,27 @@ def _warnings(study: Study, progress: Progress) -> tuple[str, ...]:
         if not _USUAL_NOISE[0] <= ratio <= _USUAL_NOISE[1]
     ]
     return tuple(sentences)
+
+
+def _uncompared(study: Study, progress: Progress) -> Iterator[str]:
+    """Say once where updates could not be compared with one another."""
+    rounds = [r.round_number for r in progress.rounds if len(r.trained) < COMPARABLE]
+    if study.federation.admission == "finite":
+        yield "The size and direction of updates were not compared: federation.admission asks so"
+    elif rounds and len(study.sources) > 1:
+        yield (
+            f"In {len(rounds)} of {len(progress.rounds)} rounds fewer than {COMPARABLE} updates "
+            "counted: too few to tell by size or direction which one is wrong"
+        )
+
+
+def _late(progress: Progress) -> Iterator[str]:
+    for summary in progress.rounds:
+        for site, rounds in summary.late.items():
+            yield (
+                f"What {site} gave to round {summary.round_number} was trained on the model of "
+                f"round {summary.round_number - rounds}, and counted for less"
+            )
 
 
 _USUAL_NOISE = (0.2, 1.0)

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
 from rich.table import Table
@@ -32,6 +33,7 @@ _DONE = {
     "hints": "hints made",
     "evaluate": "measured",
 }
+_ASKED = "online again, asked …"
 
 
 def step_count(study: Study) -> int:
@@ -42,12 +44,20 @@ def step_count(study: Study) -> int:
 
 
 @contextmanager
-def watching(study: Study, events: Path, console: Console, title: str) -> Iterator[None]:
-    """Show the run whose events appear in `events` until the block ends."""
+def watching(
+    study: Study, events: Path, console: Console, title: str, *, whole: bool = False
+) -> Iterator[None]:
+    """Show the run whose events appear in `events` until the block ends.
+
+    With `whole`, what happened before is shown too.
+    """
     view = _View(study, title)
     stop = threading.Event()
+    start = events.stat().st_size if events.exists() and not whole else 0
     with Live(view.drawn(), console=console, refresh_per_second=4) as live:
-        thread = threading.Thread(target=_follow, args=(events, view, live, stop), daemon=True)
+        thread = threading.Thread(
+            target=_follow, args=(events, view, live, stop, start), daemon=True
+        )
         thread.start()
         try:
             yield
@@ -59,8 +69,7 @@ def watching(study: Study, events: Path, console: Console, title: str) -> Iterat
         console.print()  # rich ends a view that is not on a terminal without a new line
 
 
-def _follow(events: Path, view: _View, live: Live, stop: threading.Event) -> None:
-    position = events.stat().st_size if events.exists() else 0
+def _follow(events: Path, view: _View, live: Live, stop: threading.Event, position: int) -> None:
     while True:
         last_look = stop.is_set()
         if events.exists():
@@ -81,6 +90,7 @@ class _View:
     def __init__(self, study: Study, title: str) -> None:
         self._study = study
         self._sites = dict.fromkeys((*study.sources, *study.held_out), "waiting")
+        self._absent: set[str] = set()
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -98,9 +108,13 @@ class _View:
             self._bar.update(self._task, completed=event["steps_done"])
         elif kind == "asked":
             self._sites.update(dict.fromkeys(event["sites"], _DOING[event["action"]] + " …"))
+        elif kind == "absent":
+            self._sites.update(dict.fromkeys(self._absent - set(event["sites"]), _ASKED))
+            self._absent = set(event["sites"])
+            self._sites.update(dict.fromkeys(event["sites"], "[yellow]not online, looked for …"))
         elif kind == "answered":
-            state = f"[red]{event['fault']}" if event["fault"] else _DONE[event["action"]]
-            self._sites[event["site"]] = state
+            said = f"[red]{escape(event['fault'])}" if event["fault"] else _DONE[event["action"]]
+            self._sites[event["site"]] = said
         elif kind == "finished":
             self._bar.update(self._task, completed=step_count(self._study))
 

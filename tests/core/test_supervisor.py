@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 from crisp_core.processes.groups import MARK, Group, group_of, is_alive, is_ours
@@ -22,7 +23,8 @@ IGNORE_TERM = (
 )
 WITH_GRANDCHILD = (
     "import subprocess, sys; "
-    "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid, flush=True)"
+    "command = [sys.executable, '-c', 'import time; time.sleep(600)']; "
+    "print(subprocess.Popen(command).pid, flush=True)"
 )
 
 
@@ -69,7 +71,7 @@ def test_a_child_that_dies_again_and_again_is_restarted_ever_more_slowly(tmp_pat
 
         assert supervisor.status()[0].last_exit == 7
         starts = [float(line) for line in lines(crash.log)]
-        first, second, third = (b - a for a, b in zip(starts, starts[1:], strict=False))
+        first, second, third = (b - a for a, b in pairwise(starts))
         assert first > 0.1
         assert second > 0.2
         assert third > 0.4
@@ -78,14 +80,15 @@ def test_a_child_that_dies_again_and_again_is_restarted_ever_more_slowly(tmp_pat
 def test_a_child_that_stayed_healthy_is_restarted_after_the_first_pause_again(
     tmp_path: Path,
 ) -> None:
-    pace = Pace(first_s=0.2, longest_s=60.0, healthy_s=0.3)
-    mortal = child(tmp_path, "mortal", "import time; time.sleep(0.8)")
+    pace = Pace(first_s=0.2, longest_s=60.0, healthy_s=0.1)
+    mortal = child(tmp_path, "mortal", "import time; print(time.monotonic()); time.sleep(0.3)")
 
     with supervised(tmp_path, mortal, pace=pace) as supervisor:
-        before = time.monotonic()
         assert eventually(lambda: supervisor.status()[0].restarts == 4, supervisor.check)
+        assert eventually(lambda: len(lines(mortal.log)) == 5, supervisor.check)
 
-    assert time.monotonic() - before < 4 * (0.2 + 0.8) + 2.0  # doubling would add 2.2 s
+    *_, last_but_one, last = (float(line) for line in lines(mortal.log))
+    assert last - last_but_one < 1.6  # the fourth pause if they were doubled
 
 
 def test_a_program_that_cannot_start_is_tried_again_and_says_why(tmp_path: Path) -> None:
@@ -146,6 +149,31 @@ def test_run_looks_after_children_until_it_is_told_to_end(tmp_path: Path) -> Non
 
     assert restarted
     assert supervisor.status()[0].last_exit == -signal.SIGTERM
+
+
+def test_a_retired_child_may_finish_and_is_not_restarted(tmp_path: Path) -> None:
+    script = (
+        "import signal, sys, time; "
+        "signal.signal(signal.SIGUSR1, lambda *_: (time.sleep(0.5), print('done'), sys.exit(0))); "
+        "print('here', flush=True); time.sleep(600)"
+    )
+    busy = child(tmp_path, "busy", script)
+
+    with supervised(tmp_path, busy) as supervisor:
+        assert eventually(said(busy.log))
+        assert supervisor.retire("busy", signal.SIGUSR1, 10, threading.Event())
+
+    assert lines(busy.log)[-1] == "done"
+    assert supervisor.status()[0].last_exit == 0
+    assert supervisor.status()[0].restarts == 0
+
+
+def test_whoever_is_in_a_hurry_does_not_wait_for_a_retired_child(tmp_path: Path) -> None:
+    hurry = threading.Event()
+    hurry.set()
+
+    with supervised(tmp_path, child(tmp_path, "slow", SLEEP)) as supervisor:
+        assert not supervisor.retire("slow", signal.SIGWINCH, 10, hurry)
 
 
 def test_the_state_file_says_what_status_says(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def _until(run: RunFolder, reached: Callable[[Progress], bool]) -> None:
                 raise InterruptedError
 
     stopping = Stopping(run.path)
-    conduct(stopping, GridSites(InProcessGrid(3, run.path), run.study))
+    conduct(stopping, GridSites(InProcessGrid(3, run.path), run))
 
 
 def test_a_site_that_gives_numbers_that_are_not_finite_does_not_count(tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_a_finished_run_asks_nobody(finished) -> None:
     run, _ = finished
     before = run.load()[1]
 
-    conduct(run, GridSites(None, run.study))  # any question would fail
+    conduct(run, GridSites(None, run))  # any question would fail
 
     assert run.load()[1] == before
 

@@ -4,7 +4,7 @@ import pytest
 from federation_samples import description, evaluation, study
 
 from crisp_core.errors import SiteFailedError, StudyError
-from crisp_core.schema.messages import SiteFault
+from crisp_core.schema.messages import METRICS, SiteDescription, SiteFault
 from crisp_server.holdout import check_descriptions, select_generation, site_dice, validate
 from crisp_server.sites import SiteReply
 
@@ -72,10 +72,43 @@ def test_a_source_without_validation_patients_stops_the_study_before_round_one()
         check_descriptions(whole, sites)
 
 
-def test_a_class_that_one_site_does_not_have_stops_the_study_and_names_the_site() -> None:
-    whole = study()
-    sites = {name: description(name) for name in whole.sites}
-    sites["south"] = sites["south"].model_copy(update={"class_voxels": {"LV": 0}})
+def descriptions(**of_south: object) -> dict[str, SiteDescription]:
+    sites = {name: description(name) for name in study().sites}
+    return {**sites, "south": sites["south"].model_copy(update=of_south)}
 
-    with pytest.raises(StudyError, match=r"'LV' at every site, got not one voxel of it at south"):
-        check_descriptions(whole, sites)
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        (tuple(set(METRICS) - {"dice"}), "'dice' from every site, got .* others only .*'south'"),
+        (("Dice", *sorted(set(METRICS) - {"dice"})), "'dice'.* spelled otherwise only .*'south'"),
+        (("dice",), "'hd95_mm' from every site.*'south'"),
+    ],
+)
+def test_a_metric_that_one_site_keeps_or_spells_otherwise_stops_the_study_before_round_one(
+    metrics: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(StudyError, match=said):
+        check_descriptions(study(), descriptions(metrics=metrics))
+
+
+def test_a_site_whose_policy_names_every_metric_takes_part() -> None:
+    check_descriptions(study(), descriptions(metrics=METRICS))
+
+
+@pytest.mark.parametrize("flaw", [{"cases": ()}, {"structures": {}}, {"chosen": 2}])
+def test_an_evaluation_without_a_figure_that_the_selection_needs_is_an_error(flaw: dict) -> None:
+    whole = evaluation("east", [0.5])
+    (case,) = whole.cases
+    bare = case.recursions[0].model_copy(update={"structures": flaw.get("structures", {"LV": 0})})
+    if "structures" in flaw:
+        case = case.model_copy(update={"recursions": (bare,)})
+    case = case.model_copy(update={"chosen": flaw.get("chosen", 1)})
+    odd = whole.model_copy(update={"cases": flaw.get("cases", (case,))})
+    replies = {
+        "east": SiteReply("east", odd.model_dump_json()),
+        "north": SiteReply("north", evaluation("north", [0.5]).model_dump_json()),
+    }
+
+    with pytest.raises(SiteFailedError, match="evaluation of site 'east'"):
+        validate(study(), 1, {}, Answers(replies))

@@ -101,7 +101,7 @@ def report(
         from crisp_server.simulate import opened_parts, reported
 
         for part in opened_parts(run).values():
-            _tell_result(part, reported(part), as_json)
+            tell_result(part, reported(part), as_json)
 
 
 @app.command()
@@ -148,11 +148,15 @@ def _numbers(text: str) -> list[int]:
 
 
 def _finish(run: RunFolder, title: str, quiet: bool, as_json: bool) -> None:
-    _tell_result(run, _carried(run, title, quiet), as_json)
+    tell_result(run, _carried(run, title, quiet), as_json)
 
 
 def _carried(run: RunFolder, title: str, quiet: bool) -> RunSummary:
     """Bring a run to its end and say how it goes."""
+    if run.facts.home:
+        from crisp_server.cli.coordinator import follow
+
+        return follow(run, quiet)
     from crisp_server.simulate import carry_on, words_of_sites
     from crisp_server.terminal import watching
 
@@ -170,7 +174,8 @@ def _carried(run: RunFolder, title: str, quiet: bool) -> RunSummary:
         raise
 
 
-def _tell_result(run: RunFolder, summary: RunSummary, as_json: bool) -> None:
+def tell_result(run: RunFolder, summary: RunSummary, as_json: bool) -> None:
+    """Say how the run ended: the worst hospital first, or all of it as JSON."""
     from crisp_server.holdout import site_dice
 
     means = {site: round(site_dice(e), 4) for site, e in summary.final.items()}
@@ -186,11 +191,13 @@ def _tell_result(run: RunFolder, summary: RunSummary, as_json: bool) -> None:
                     "worst_site": worst,
                     "model": summary.model_hash,
                     "report": str(run.path / "report.html"),
-                    "degraded": any(r.missing for r in summary.rounds),
+                    "degraded": summary.degraded,
                 }
             )
         )
         return
+    if summary.degraded:
+        human.print(summary.degraded, style="red", markup=False, soft_wrap=True)
     for warning in summary.warnings:
         human.print(warning, style="yellow", markup=False, soft_wrap=True)
     sources = fmean(means[site] for site in summary.study.sources)

@@ -55,10 +55,10 @@ class FlowerProcesses:
                     expected="Flower's processes alive", got=f"exit code {process.returncode}"
                 )
 
-    def wait_until_listening(self, port: int) -> None:
+    def wait_untillistening(self, port: int) -> None:
         """Return when 127.0.0.1:`port` accepts connections."""
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not _listening(port):
+        while not listening(port):
             self.check_alive()
             if time.monotonic() > deadline:
                 raise engine_error(
@@ -93,7 +93,7 @@ def flower_processes(home: Path) -> Iterator[FlowerProcesses]:
     home.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="crisp-") as scratch:
         flower = FlowerProcesses(home, _environment(home, scratch), [])
-        port = _free_port()
+        port = free_port()
         try:
             _start(flower, port, Path(scratch) / "secret")
             yield flower
@@ -122,14 +122,13 @@ def _start(flower: FlowerProcesses, port: int, secret: Path) -> None:
     flower.spawn(*link, "--host", "127.0.0.1", "--port", str(port), log="superlink.log")
     execute = ["flower-superexec", *shared, "--runtime-api-address", f"127.0.0.1:{port}"]
     flower.spawn(*execute, log="superexec.log")
-    flower.wait_until_listening(port)
+    flower.wait_untillistening(port)
 
 
-def _environment(home: Path, scratch: str) -> dict[str, str]:
-    """Return our environment without foreign Flower and Ray settings, and with ours.
+def flower_environment(home: Path) -> dict[str, str]:
+    """Return our environment without foreign Flower and Ray settings, with `home` as FLWR_HOME.
 
-    Ray binds every interface unless it is told that there are no clusters, hides the GPU from an
-    actor that reserves none, and needs a short path for its sockets.
+    Nothing goes through a proxy: all that is spoken to is on this machine.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("FLWR_", "RAY_"))}
     return kept | {
@@ -140,6 +139,16 @@ def _environment(home: Path, scratch: str) -> dict[str, str]:
         "FLWR_HOME": str(home),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
+    }
+
+
+def _environment(home: Path, scratch: str) -> dict[str, str]:
+    """Return the environment of a simulation.
+
+    Ray binds every interface unless it is told that there are no clusters, hides the GPU from an
+    actor that reserves none, and needs a short path for its sockets.
+    """
+    return flower_environment(home) | {
         "RAY_TMPDIR": scratch,
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -157,12 +166,14 @@ def _write_connection(home: Path, port: int) -> None:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
-def _listening(port: int) -> bool:
+def listening(port: int) -> bool:
+    """Tell whether 127.0.0.1:`port` accepts connections."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), POLL_S):
         return True
     return False

@@ -1,0 +1,1 @@
+"""A federation of real hospitals, as its coordinator runs it."""

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from crisp_core.arrays import Parameters
+from crisp_core.errors import UpdateRefusedError
+from crisp_server.admission import admit, change, unlike_others
+
+SHAPE = (8, 8, 3, 3)
+
+
+def sent() -> dict[str, np.ndarray]:
+    draws = np.random.default_rng(0)
+    return {
+        "deep": draws.normal(size=SHAPE).astype(np.float32),
+        "head": draws.normal(size=(4, 8)).astype(np.float32),
+        "bias": np.zeros(4, np.float32),
+        "seen": np.int64(3),
+    }
+
+
+def trained(seed: int, own: float = 1.0) -> dict[str, np.ndarray]:
+    """Every site learns the same, and as much again that is its own."""
+    common, draws = np.random.default_rng(1), np.random.default_rng(100 + seed)
+    moved = {}
+    for name, array in sent().items():
+        step = common.normal(size=array.shape) + own * draws.normal(size=array.shape)
+        moved[name] = (array + 0.2 * step).astype(array.dtype)
+    return moved
+
+
+def refusals(updates: Mapping[str, Parameters]) -> dict[str, str]:
+    return unlike_others(sorted(updates), lambda site: change(updates[site], sent()))
+
+
+def honest(count: int = 4) -> dict[str, dict[str, np.ndarray]]:
+    return {f"site-{number}": trained(number) for number in range(count)}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_honest_sites_are_not_refused(count: int) -> None:
+    assert refusals(honest(count)) == {}
+
+
+def test_sites_that_share_nothing_are_not_refused() -> None:
+    assert refusals({f"site-{n}": trained(n, own=1000.0) for n in range(5)}) == {}
+
+
+def test_sites_that_pull_apart_around_their_average_are_not_refused() -> None:
+    """As at the end of training: the changes of three sites sum to nothing."""
+    pulls = {"a": trained(1, own=50.0), "b": trained(2, own=50.0)}
+    base = sent()
+    last = {n: (3 * base[n] - pulls["a"][n] - pulls["b"][n]).astype(base[n].dtype) for n in base}
+
+    assert refusals({**pulls, "c": last}) == {}
+
+
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_a_change_a_hundred_times_as_long_is_refused(count: int) -> None:
+    updates = honest(count)
+    base = sent()
+    updates["site-1"] = {
+        name: (base[name] + 100 * (array - base[name])).astype(array.dtype)
+        for name, array in updates["site-1"].items()
+    }
+
+    (reason,) = refusals(updates).values()
+    assert list(refusals(updates)) == ["site-1"]
+    assert "times the others' length" in reason
+
+
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_a_change_in_the_opposite_direction_is_refused(count: int) -> None:
+    updates = honest(count)
+    base = sent()
+    updates["site-2"] = {
+        name: (2 * base[name] - array).astype(array.dtype)
+        for name, array in updates["site-2"].items()
+    }
+
+    assert list(refusals(updates)) == ["site-2"]
+    assert "against" in refusals(updates)["site-2"]
+
+
+def test_a_transposed_square_layer_is_refused_by_its_name() -> None:
+    updates = honest(3)
+    updates["site-0"]["deep"] = np.ascontiguousarray(np.swapaxes(updates["site-0"]["deep"], 0, 1))
+
+    assert list(refusals(updates)) == ["site-0"]
+    assert "'deep'" in refusals(updates)["site-0"]
+
+
+def test_a_vector_may_differ_more_than_a_matrix_but_not_without_end() -> None:
+    updates, base = honest(4), sent()
+    for times, site in ((8, "site-0"), (60, "site-1")):
+        updates[site]["bias"] = (times * (updates[site]["bias"] - base["bias"])).astype(np.float32)
+
+    assert list(refusals(updates)) == ["site-1"]
+    assert "'bias'" in refusals(updates)["site-1"]
+
+
+def test_of_two_updates_neither_can_be_told_to_be_wrong() -> None:
+    updates = honest(2)
+    updates["site-1"]["deep"] = 1e6 * updates["site-1"]["deep"]
+
+    assert refusals(updates) == {}
+
+
+def test_updates_that_change_nothing_are_alike() -> None:
+    assert refusals(dict.fromkeys("abc", sent())) == {}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda u: u.pop("head"), "no array 'head'"),
+        (lambda u: u.update(extra=np.zeros(2)), "an unknown array 'extra'"),
+        (lambda u: u.update(head=u["head"].T), r"got float32 \(8, 4\)"),
+        (lambda u: u.update(head=u["head"].astype(np.float64)), "float64"),
+        (lambda u: u.update(head=u["head"] * np.float32(np.nan)), "nan or infinity"),
+    ],
+)
+def test_an_update_that_does_not_fit_is_refused_with_the_array(spoil, said: str) -> None:
+    update = trained(0)
+    spoil(update)
+
+    with pytest.raises(UpdateRefusedError, match=said) as caught:
+        admit("north", update, sent())
+    assert "site 'north'" in str(caught.value)
+
+
+def test_an_admitted_update_has_the_order_of_what_was_sent() -> None:
+    shuffled = dict(reversed(trained(0).items()))
+
+    assert list(admit("north", shuffled, sent())) == list(sent())
