@@ -15,7 +15,7 @@ demo: .venv/run.stamp  ## a federation of synthetic hospitals, from nothing to i
 	else $(BIN)/crisp simulate demo.toml --run runs/demo; fi
 
 test: check  ## everything that must hold: lint, types, layers, every test that needs no GPU
-	$(BIN)/pytest -m "not gpu"
+	$(BIN)/pytest -m "not gpu and not long"
 
 fast: .venv/dev.stamp  ## the tests that take a second at most
 	$(BIN)/pytest
@@ -26,8 +26,8 @@ check: .venv/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-slow: .venv/dev.stamp  ## the others: kills, full disks, browsers, Flower's engine
-	$(BIN)/pytest -m "(slow or flower or data) and not gpu"
+slow: .venv/dev.stamp  ## the others: kills, full disks, browsers, real federations of minutes
+	$(BIN)/pytest -m "(slow or flower or data or long) and not gpu"
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.hd95_speed

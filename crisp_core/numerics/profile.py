@@ -1,4 +1,4 @@
-"""What a labelled volume looks like in a dozen numbers: enough to tell one structure from another."""
+"""What a labelled volume looks like in a dozen numbers, enough to tell its structures apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crisp_core.arrays import AnyArray, FloatArray, IntArray
+from crisp_core.arrays import AnyArray, BoolArray, FloatArray, IntArray
 
 PERCENTILES = (1.0, 50.0, 99.0)
 SAMPLE = 1_000_000
@@ -70,36 +70,38 @@ def profile_of(image: FloatArray, labels: IntArray, spacing_mm: Triple) -> Profi
     if box is None:
         return Profile(percentiles, whole, None, {})
     inside, spacing = labels[box], np.array(spacing_mm)
-    places = np.argwhere(inside) * spacing
-    middle, spread = places.mean(axis=0), places.std(axis=0)
+    middle, spread = _moments(inside > 0, spacing)
     radius = float(np.linalg.norm(spread)) or float(np.linalg.norm(spacing))
-    touching, whole_surface = _surfaces(inside, spacing)
-    offsets = {
-        number: (np.argwhere(inside == number).mean(axis=0) * spacing - middle) / radius
-        for number in _numbers(inside)
-    }
-    structures = {
-        number: Structure(
-            volume_ml=float((inside == number).sum() * spacing.prod() / MM3_PER_ML),
-            background_share=float(touching[number] / (whole_surface[number] or 1.0)),
-            offset=_triple(offset),
+    touching, surface = _surfaces(inside, spacing)
+    structures = {}
+    for number in (int(label) for label in np.unique(inside) if label > 0):
+        mask = inside == number
+        structures[number] = Structure(
+            volume_ml=float(mask.sum() * spacing.prod() / MM3_PER_ML),
+            background_share=float(touching[number] / (surface[number] or 1.0)),
+            offset=_triple((_moments(mask, spacing)[0] - middle) / radius),
             intensity=tuple(
-                _scaled(float(channel[box][inside == number].mean()), ends)
+                _scaled(float(channel[box][mask].mean(dtype=np.float64)), ends)
                 for channel, ends in zip(image, percentiles, strict=True)
             ),
         )
-        for number, offset in offsets.items()
-    }
     return Profile(percentiles, whole, _triple(spread), structures)
+
+
+def _moments(mask: BoolArray, spacing_mm: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """Return mean and standard deviation in millimetres of the places that are set, by axis."""
+    means, deviations = np.zeros(SPACE), np.zeros(SPACE)
+    for axis in range(SPACE):
+        counts = mask.sum(axis=tuple(other for other in range(SPACE) if other != axis))
+        places = np.arange(len(counts)) * spacing_mm[axis]
+        means[axis] = np.average(places, weights=counts)
+        deviations[axis] = np.sqrt(np.average((places - means[axis]) ** 2, weights=counts))
+    return means, deviations
 
 
 def _triple(values: AnyArray) -> Triple:
     first, second, third = (float(value) for value in values)
     return first, second, third
-
-
-def _numbers(labels: IntArray) -> list[int]:
-    return [int(number) for number in np.unique(labels) if number > 0]
 
 
 def _thinned(shape: tuple[int, ...]) -> tuple[slice, ...]:
