@@ -19,7 +19,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from logging import WARNING
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import FrameType
 
 import httpx
 from flwr.proto.fleet_pb2 import (
@@ -46,8 +46,10 @@ EXIT_DEAF = 75
 HEARTBEAT_S = 15
 """Flower's 30 s let a dead node stand for a living one for a minute; this halves it, and still
 outlasts a break of 20 s in a hospital's line."""
-POLL_S = 1.0
-"""Flower asks for work every 3 s."""
+POLL_S = 0.2
+PATIENCE = 0.1
+"""Flower asks for work every 3 s. We wait this share of the time that we have been without, at most
+as long as Flower: who has just answered is soon asked again, who waits long costs little."""
 NOTICED_S = 8.0
 """Seconds in which the coordinator's app surely looks at this node once: it does every 3 s. A reply
 that waits there is lost if its node is gone when it looks; work that died with a former life of
@@ -57,6 +59,24 @@ PATIENT = frozenset({500, 502, 503, 504})
 """HTTP answers after which to try again; 500 is ours: a busy database must not cost a round."""
 
 _leaving = threading.Event()
+
+
+class Pace:
+    """How long Flower's main loop sleeps until it looks for work, or for its app's answer, again."""
+
+    def __init__(self) -> None:
+        self.has_work = False
+        self._busy_until = time.monotonic()
+
+    def sleep(self, wanted_s: float) -> None:
+        """Sleep, at most as long as Flower wants to."""
+        if self.has_work:
+            self._busy_until = time.monotonic()
+        free_s = time.monotonic() - self._busy_until
+        time.sleep(min(wanted_s, max(POLL_S, PATIENCE * free_s)))
+
+
+_pace = Pace()
 
 
 def main() -> None:
@@ -72,8 +92,6 @@ def main() -> None:
 
 class SiteClient(FleetHttpClient):
     """Flower's connection to the coordinator, with our manners."""
-
-    _had_work = False
 
     def ActivateNode(self, request: ActivateNodeRequest) -> ActivateNodeResponse:  # noqa: N802 - Flower's name
         """Log in; where a former life of this node still counts as alive, log that out first.
@@ -113,10 +131,10 @@ class SiteClient(FleetHttpClient):
         Whoever had work the last time has just sent the answer.
         """
         if _leaving.is_set():
-            time.sleep(NOTICED_S if self._had_work else 0)
+            time.sleep(NOTICED_S if _pace.has_work else 0)
             signal.raise_signal(signal.SIGTERM)
         answer = super().PullMessages(request)
-        self._had_work = bool(answer.messages_list)
+        _pace.has_work = bool(answer.messages_list)
         return answer
 
 
@@ -130,8 +148,7 @@ def _teach_flower() -> None:
         FleetHttpClient=SiteClient,
         make_simple_http_retry_invoker=_talkative_retries,
     )
-    impatient = SimpleNamespace(sleep=lambda wanted_s: time.sleep(min(wanted_s, POLL_S)))
-    replace_names(start_client_internal, time=impatient)
+    replace_names(start_client_internal, time=_pace)
 
 
 def _talkative_retries() -> RetryInvoker:

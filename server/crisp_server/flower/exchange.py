@@ -20,6 +20,8 @@ from crisp_server.sites import SiteReply
 
 POLL_S = 0.2
 SLOWEST_POLL_S = 1.0
+PATIENCE = 0.1
+"""Share of the time without news after which to look again."""
 MOST_LOSSES = 2
 _VANISHED = ErrorCode.NODE_UNAVAILABLE
 _LOST = (
@@ -85,18 +87,21 @@ class Exchange:
         """Ask every site of `plans`, but those that are still at work on an earlier question."""
         self._plans, self.asked = plans, dict(asked_before)
         self._unasked = [site for site in plans if site not in asked_before]
-        deadline, pause = time.monotonic() + self._step.timeout_s, POLL_S
+        news_at = time.monotonic()
+        deadline = news_at + self._step.timeout_s
         while True:
             self._send()
             before = self._good_count, len(self.asked)
             for site in list(self.asked):
                 yield from self._pulled(site)
-            left_s = deadline - time.monotonic()
-            if self._over() or left_s <= 0:
+            now = time.monotonic()
+            if self._over() or now >= deadline:
                 return
-            if before == (self._good_count, len(self.asked)):
-                time.sleep(min(pause, left_s))
-                pause = min(2 * pause, SLOWEST_POLL_S)
+            if before != (self._good_count, len(self.asked)):
+                news_at = now
+                continue
+            pause = max(POLL_S, PATIENCE * (now - news_at))
+            time.sleep(min(pause, SLOWEST_POLL_S, deadline - now))
 
     def _send(self) -> None:
         """Ask whoever is there and was not asked; say when it changes who is absent."""

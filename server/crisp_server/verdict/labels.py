@@ -41,7 +41,12 @@ def absent_classes(study: Study, descriptions: Descriptions) -> Iterator[Verdict
 def readings(study: Study, profiles: Profiles) -> Iterator[VerdictLine]:
     """Find sites whose labels are exchanged or whose axes are turned."""
     labelled = {site: p for site, p in profiles.items() if p.spread_mm is not None}
-    read = {(a, b): _read(labelled[a], labelled[b]) for a in labelled for b in labelled if a != b}
+    read = {
+        (a, b): _read(study.classes, labelled[a], labelled[b])
+        for a in labelled
+        for b in labelled
+        if a != b
+    }
     for one in outvoted(labelled, lambda a, b: bool(read[a, b].moves)):
         found = Counter(read[one.site, other].moves for other in one.against)
         yield _exchanged(study, one, found.most_common(1)[0][0])
@@ -58,9 +63,9 @@ class _Read:
     axes: tuple[int, ...]
 
 
-def _read(one: DataProfile, other: DataProfile) -> _Read:
+def _read(classes: Sequence[str], one: DataProfile, other: DataProfile) -> _Read:
     """Compare the structures that both sites tell of."""
-    names = sorted(set(one.structures) & set(other.structures))
+    names = [name for name in classes if name in one.structures and name in other.structures]
     if not names:
         return _Read((), UPRIGHT)
     figures = [site.structures[name].intensity for site in (one, other) for name in names]
@@ -85,9 +90,8 @@ def _look(profile: DataProfile, names: Sequence[str], channels: int) -> Look:
 
 def _exchanged(study: Study, one: Outvoted, found: Sequence[tuple[str, str]]) -> VerdictLine:
     number = {name: place for place, name in enumerate(study.classes, start=1)}
-    moves = sorted(found, key=lambda move: number.get(move[0], 0))
-    seen = ", ".join(f"{name!r} looks like {to!r}" for name, to in moves)
-    numbers = ", ".join(f"{number.get(name)} to {number.get(to)}" for name, to in moves)
+    seen = ", ".join(f"{name!r} looks like {to!r}" for name, to in found)
+    numbers = ", ".join(f"{number[name]} to {number[to]}" for name, to in found)
     return VerdictLine(
         site=one.site,
         level="error",
