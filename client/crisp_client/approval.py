@@ -146,7 +146,10 @@ def _what_binds(study: Study, policy: Policy) -> Iterator[str]:
     rounds = study.crisp.generations * study.federation.rounds
     yield f"policy.toml: no figure over fewer than {policy.min_cohort} patients leaves."
     yield f"policy.toml: work begins within {policy.hours}, local time."
-    yield f"policy.toml: at most {policy.max_epochs:g} passes over the training slices."
+    yield (
+        f"policy.toml: at most {policy.max_epochs:g} passes over the training slices, and "
+        f"{policy.max_evaluations} models measured."
+    )
     needed: set[Action] = {"describe", "hints", "train", "evaluate"}
     if missing := sorted(needed - set(policy.actions)):
         yield f"policy.toml refuses {_named(missing)}: a site that trains cannot take part."
@@ -182,9 +185,11 @@ hours = "{default.hours}"
 gpu_share = {default.gpu_share}
 
 # Training rounds, and passes over this site's training slices, that one study may take in all.
-# They are counted in ledger.jsonl, so that a restart forgets nothing.
+# They are counted in ledger.jsonl, so that a restart forgets nothing. So are the models that one
+# study may have measured here: each answer says a little about single cases.
 max_rounds = {default.max_rounds}
 max_epochs = {default.max_epochs}
+max_evaluations = {default.max_evaluations}
 
 # Bytes of one answer: the network's numbers and the figures.
 max_bytes_out = {default.max_bytes_out}

@@ -31,6 +31,7 @@ class Spent:
 
     rounds: int = 0
     epochs: float = 0.0
+    evaluations: int = 0
 
 
 def load_policy(path: Path) -> Policy:
@@ -86,7 +87,7 @@ def permit(policy: Policy, request: Request, now: datetime, spent: Spent) -> Non
         _action_flaws(policy, request, now),
         _array_flaws(approved, request),
         _plan_flaws(request),
-        _budget_flaws(policy, spent) if request.action == "train" else (),
+        _budget_flaws(policy, spent, request.action),
     )
     for error in rules:
         raise error
@@ -182,11 +183,13 @@ def _asked_and_allowed(
             return (), ()
 
 
-def _budget_flaws(policy: Policy, spent: Spent) -> Iterator[PolicyError]:
+def _budget_flaws(policy: Policy, spent: Spent, action: Action) -> Iterator[PolicyError]:
     where, fix = "policy.toml and this site's ledger", "Raise the limit, or let the study end"
-    if spent.rounds >= policy.max_rounds:
+    if action == "evaluate" and spent.evaluations >= policy.max_evaluations:
+        yield _wrong(f"at most {policy.max_evaluations} evaluations", "one more", where, fix)
+    if action == "train" and spent.rounds >= policy.max_rounds:
         yield _wrong(f"at most {policy.max_rounds} rounds", "one more", where, fix)
-    if spent.epochs >= policy.max_epochs:
+    if action == "train" and spent.epochs >= policy.max_epochs:
         yield _wrong(f"at most {policy.max_epochs:g} epochs", "more", where, fix)
 
 

@@ -99,15 +99,16 @@ def keep_receipts(text: str, home: SiteHome, coordinator_pem: str) -> None:
 
 def spent_on(study_hash: str, entries: Sequence[LedgerEntry]) -> Spent:
     """Count what a study has taken by this site's ledger: a restart forgets nothing."""
-    trained = [
-        entry.fields
+    answered = [
+        (entry.fields["record"]["action"], entry.fields["epochs"])
         for entry in entries
         if entry.event == "departure"
         and entry.fields["record"]["study"] == study_hash
-        and entry.fields["record"]["action"] == "train"
         and not entry.fields["record"]["fault"]
     ]
-    return Spent(len(trained), sum(fields["epochs"] for fields in trained))
+    epochs = [spent for action, spent in answered if action == "train"]
+    measured = sum(action == "evaluate" for action, _ in answered)
+    return Spent(len(epochs), sum(epochs), measured)
 
 
 def _received(question: Question) -> str:

@@ -36,6 +36,8 @@ class Policy(Frozen):
     max_rounds: Annotated[int, Field(ge=1)] = 1000
     max_epochs: Annotated[float, Field(gt=0)] = 1000.0
     """Passes over the site's training slices that one study may take in all."""
+    max_evaluations: Annotated[int, Field(ge=1)] = 50
+    """Models that one study may have measured here: each says a little about single cases."""
     max_bytes_out: Annotated[int, Field(ge=1)] = 2_000_000_000
     """Bytes of one answer."""
     max_norm_out: Annotated[float, Field(gt=0)] | None = None

@@ -88,6 +88,11 @@ RULES = {
         "got 99",
     ),
     "rounds": (asked(), {"max_rounds": 4}, "at most 4 rounds"),
+    "evaluations": (
+        asked(action="evaluate", plan=EVALUATE),
+        {"max_evaluations": 3},
+        "at most 3 evaluations",
+    ),
     "epochs": (asked(), {"max_epochs": 2.5}, "at most 2.5 epochs"),
 }
 
@@ -97,7 +102,7 @@ def test_what_a_policy_does_not_allow_is_refused(rule: str) -> None:
     request, options, sentence = RULES[rule]
 
     with pytest.raises(PolicyError, match=re.escape(sentence)):
-        permit(policy(**options), request, NOW, Spent(rounds=4, epochs=2.5))
+        permit(policy(**options), request, NOW, Spent(rounds=4, epochs=2.5, evaluations=3))
 
 
 def test_an_array_of_another_shape_or_type_is_not_the_approved_network() -> None:

@@ -59,7 +59,7 @@ def test_only_rounds_of_this_study_that_were_trained_are_counted(place: Hospital
         signed(recorded("east", question, departure), place.home)
 
     study_hash = recorded("east", QUESTION, ANSWER).record.study
-    assert spent_on(study_hash, Ledger(place.home.ledger).entries()) == Spent(2, 1.0)
+    assert spent_on(study_hash, Ledger(place.home.ledger).entries()) == Spent(2, 1.0, 1)
 
 
 def test_nothing_is_signed_with_a_key_that_others_can_read(place: Hospital) -> None:

@@ -250,6 +250,16 @@ def test_rounds_and_epochs_are_counted_over_restarts(place: Hospital) -> None:
     assert fault_in(trained(place)) == ""
 
 
+def test_models_that_were_measured_are_counted_over_restarts(place: Hospital) -> None:
+    place.set(max_evaluations=2)
+    plan, network = EVALUATE.model_dump_json(), network_of(place.study)
+
+    faults = [fault_in(answer(place, "evaluate", plan, network)) for _ in range(3)]
+
+    assert faults == ["", "", "policy"]
+    assert fault_in(trained(place)) == ""
+
+
 def test_a_held_out_hospital_describes_and_measures_and_never_trains(tmp_path: Path) -> None:
     place = hospital(tmp_path, "south")
     network = network_of(place.study)

@@ -62,7 +62,7 @@ _leaving = threading.Event()
 
 
 class Pace:
-    """How long Flower's main loop sleeps until it looks for work, or for its app's answer, again."""
+    """How long Flower's main loop sleeps until it looks for work or an answer again."""
 
     def __init__(self) -> None:
         self.has_work = False
