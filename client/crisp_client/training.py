@@ -20,6 +20,7 @@ from crisp_core.numerics.geometry import apply_affine, draw_affine, null_fill
 from crisp_core.numerics.hints import uncertainty_region
 from crisp_core.numerics.randomness import keyed_generator, keyed_normal
 from crisp_core.numerics.schedule import learning_rate
+from crisp_core.numerics.style import apply_style, draw_style
 from crisp_core.schema.messages import TrainFigures, TrainPlan
 
 OUTSIDE_IMAGE = -1.0
@@ -128,7 +129,7 @@ class BatchSource:
         images = self._slices.images(numbers).to(device)
         labels = self._slices.labels(numbers).to(device)
         hints = self._hint_channels(numbers, generations, images).to(device)
-        if self.site.study.training.augmentation == "conventional":
+        if self.site.study.training.augmentation != "none":
             images, hints, labels = self._augmented(images, hints, labels)
         return Batch(torch.cat([images, hints], dim=1), labels, self._region(hints, images))
 
@@ -162,7 +163,16 @@ class BatchSource:
             hints = apply_affine(hints, affine, fill=null_fill(hints.shape[1] // 2))
         labels = apply_affine(labels[:, None], affine, mode="nearest")[:, 0]
         look = draw_appearance(len(images), generator=self._generator)
-        return apply_appearance(images, look), hints, labels
+        return self._restyled(apply_appearance(images, look)), hints, labels
+
+    def _restyled(self, images: torch.Tensor) -> torch.Tensor:
+        """Change style as well where the study wants it: textures only in "full"."""
+        augmentation = self.site.study.training.augmentation
+        if augmentation == "conventional":
+            return images
+        texture = HALF if augmentation == "full" else 0.0
+        style = draw_style(len(images), generator=self._generator, texture_probability=texture)
+        return apply_style(images, style)
 
     def _region(self, hints: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """Where the squeeze acts: support without core for binary hints, everywhere for ranks."""

@@ -89,7 +89,7 @@ class TrainingConfig(Frozen):
     learning_rate: Positive = 1e-3
     decay_power: Annotated[float, Field(ge=0)] = 0.9
     loss: Literal["dice", "dice_ce"] = "dice"
-    augmentation: Literal["none", "conventional"] = "conventional"
+    augmentation: Literal["none", "conventional", "frequency-style", "full"] = "conventional"
 
 
 class CrispConfig(Frozen):

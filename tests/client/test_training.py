@@ -112,6 +112,24 @@ def test_geometry_moves_image_hint_and_label_together(tmp_path: Path) -> None:
     assert apart.float().mean() < 0.02  # bilinear against nearest at the rim of a 4x4 square
 
 
+@pytest.mark.parametrize("preset", ["frequency-style", "full"])
+def test_a_style_preset_changes_images_and_neither_hints_nor_labels(
+    tmp_path: Path, preset: str
+) -> None:
+    def drawn(augmentation: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        site = site_with_hints(tmp_path, training={"augmentation": augmentation, "batch_size": 8})
+        source = BatchSource(site, plan(2), keyed_generator("draws"))
+        images = source._slices.images(range(8))  # noqa: SLF001 - one draw, where it is made
+        hints = torch.rand(8, 4, 16, 16, generator=keyed_generator("hints"))
+        return source._augmented(images, hints, images[:, 0] > 0)  # noqa: SLF001 - likewise
+
+    styled, plain = drawn(preset), drawn("conventional")
+
+    assert not torch.allclose(styled[0], plain[0], atol=0.05)
+    assert torch.equal(styled[1], plain[1])
+    assert torch.equal(styled[2], plain[2])
+
+
 def test_training_moves_the_weights_and_repeats_itself_to_the_bit(tmp_path: Path) -> None:
     settings, study = east(tmp_path)
     site, bench = open_cases(settings, study), workbench_of(settings)
