@@ -97,7 +97,7 @@ def _parts(fab: bytes) -> list[tuple[str, bytes]]:
             if any(part.file_size > PART_LIMIT_BYTES for part in bundle.infolist()):
                 raise _refusal(got=f"a file over {PART_LIMIT_BYTES} bytes")
             return [(part.filename, bundle.read(part)) for part in bundle.infolist()]
-    except (zipfile.BadZipFile, NotImplementedError, EOFError):
+    except (zipfile.BadZipFile, RuntimeError, EOFError):
         raise _refusal(got="no readable archive") from None
 
 
