@@ -34,8 +34,8 @@ class TwoSites:
         return public_pem(self.east)
 
     @property
-    def site_keys(self) -> dict[str, str]:
-        return {"east": self.east_pem, "north": public_pem(self.north)}
+    def site_keys(self) -> dict[str, tuple[str, ...]]:
+        return {"east": (self.east_pem,), "north": (public_pem(self.north),)}
 
     def left(self, record: RoundRecord) -> None:
         """East lets an answer out."""

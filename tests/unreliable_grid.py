@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from federation_samples import description, trained
-from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
@@ -109,7 +109,6 @@ class Hospital:
         return RecordDict(
             {
                 wire.ARRAYS: ArrayRecord({name: Array(array) for name, array in arrays.items()}),
-                wire.METRICS: MetricRecord({wire.CASES_KEY: 10}),
                 wire.CONFIG: ConfigRecord(config),
             }
         )

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from pydantic import ValidationError
 
@@ -38,6 +39,7 @@ from crisp_core.trust.ledger import Ledger
 from crisp_core.trust.signed_study import opened_study
 
 app = ClientApp()
+ASK = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -103,14 +105,23 @@ def _place(context: Context) -> Place:
 
 
 def _question(action: Action, message: Message) -> Question:
+    """Read a message; its word goes into ledger and reply, and must be as short as it should be."""
     config = message.content.config_records[wire.CONFIG]
     arrays = message.content.array_records[wire.ARRAYS]
+    ask = str(config.get(wire.ASK_KEY))
+    if not ASK.fullmatch(ask):
+        raise UntrustedError(
+            expected="a word of 32 hexadecimal digits",
+            got=f"{len(ask):,} characters",
+            where="a message of the coordinator",
+            fix="Nothing was run; ask the coordinator",
+        )
     return Question(
         action=action,
         study=str(config.get(wire.STUDY_KEY)),
         study_signature=str(config.get(wire.STUDY_SIGNATURE_KEY)),
         plan=str(config.get(wire.PLAN_KEY)),
-        ask=str(config.get(wire.ASK_KEY)),
+        ask=ask,
         receipts=str(config.get(wire.RECEIPTS_KEY)),
         arrays={name: array.data for name, array in arrays.items()},
     )
@@ -214,7 +225,6 @@ def _message(answer: Answer, message: Message) -> Message:
     content = RecordDict(
         {
             wire.ARRAYS: _record(departure.parameters, message),
-            wire.METRICS: MetricRecord({wire.CASES_KEY: departure.case_count}),
             wire.CONFIG: config,
         }
     )

@@ -63,6 +63,10 @@ SENTENCES = MappingProxyType(
     }
 )
 """All the words that an error can leave with."""
+LOG_BYTES = 5_000_000
+"""Size at which `site.log` becomes `site.log.1`: a coordinator can have it written without end."""
+LONGEST_TEXT = 20_000
+"""Characters of an error that are kept: the coordinator's own words may be in it."""
 FEWEST_OF_A_GROUP = 2
 """Patients that share a group's name before it may leave, whatever the policy says."""
 
@@ -141,7 +145,7 @@ def fault_of(error: Exception, log: Path | None) -> Departure:
     known = isinstance(error, CrispError)
     if log is not None:
         text = str(error) if known else "".join(traceback.format_exception(error)).strip()
-        _write_down(text + "\n", log)
+        _write_down(text[:LONGEST_TEXT] + "\n", log)
     code = error.code if isinstance(error, CrispError) and error.code in SENTENCES else CRASH
     return Departure(fault=SiteFault(code=code, sentence=SENTENCES[code]))
 
@@ -234,7 +238,9 @@ def _kept(kind: type[CrispError], expected: str, got: str, where: str) -> CrispE
 def _write_down(text: str, log: Path) -> None:
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
+        if log.exists() and log.stat().st_size > LOG_BYTES:
+            log.replace(log.with_name(f"{log.name}.1"))
+        with log.open("a", encoding="utf-8", errors="replace") as file:
             file.write(text)
     except OSError:
         sys.stderr.write(text)

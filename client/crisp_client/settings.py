@@ -6,6 +6,8 @@ import json
 import tomllib
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from crisp_core.errors import UsageError
 from crisp_core.schema.manifest import SiteSettings
 
@@ -18,14 +20,16 @@ def load_settings(path: Path) -> SiteSettings:
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        return SiteSettings.model_validate({**raw, "data": tuple(raw.get("data", ()))})
-    except (OSError, ValueError) as error:  # not TOML, not UTF-8, or not ours
-        raise UsageError(
-            expected="a site.toml",
-            got=str(error).splitlines()[0],
-            where=str(path),
-            fix="Write it again with every key of the documentation",
-        ) from None
+        return SiteSettings.model_validate_json(json.dumps(raw, default=str))
+    except OSError as error:
+        got = "none" if not path.exists() else error.strerror or "an error of the disk"
+        fix = "Name this site's folder with --home, or make one: crisp-client join TOKEN"
+    except ValidationError as error:
+        fault = error.errors()[0]
+        got, fix = ": ".join([*map(str, fault["loc"]), fault["msg"]]), "Correct that line"
+    except (ValueError, RecursionError) as error:  # not TOML, or not UTF-8
+        got, fix = str(error), "Mend that line, or restore the file from a backup"
+    raise UsageError(expected="a site's settings", got=got, where=str(path), fix=fix)
 
 
 def settings_of_partition(run_folder: Path, partition: int) -> SiteSettings:

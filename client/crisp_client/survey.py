@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from importlib.metadata import version
 from statistics import fmean, median
@@ -26,7 +27,7 @@ from crisp_core.files.cohort import Case
 from crisp_core.files.examine import open_case
 from crisp_core.files.orientation import orientation_code
 from crisp_core.numerics.profile import Profile, Structure, Triple, profile_of
-from crisp_core.schema.description import DataProfile, Machine, StructureProfile
+from crisp_core.schema.description import UNLIKE, DataProfile, Machine, StructureProfile
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.manifest import SiteSettings
 from crisp_core.schema.messages import SiteDescription
@@ -173,14 +174,19 @@ def _data_profile(site: SiteCases, surveyed: dict[str, SurveyedCase]) -> DataPro
     return DataProfile(
         orientations=dict(sorted(Counter(case.orientation for case in every).items())),
         shape=_by_axis(median, [case.shape for case in every]),
-        spacing_mm_least=_by_axis(min, spacings),
         spacing_mm=_by_axis(median, spacings),
-        spacing_mm_most=_by_axis(max, spacings),
+        unlike_spacings=sum(map(partial(is_unlike, _by_axis(median, spacings)), spacings)),
         percentiles=tuple(_by_axis(median, list(channel)) for channel in channels),
         whole_numbers=all(case.profile.whole_numbers for case in every),
         spread_mm=_by_axis(median, spreads) if spreads else None,
         structures=_structures(site, surveyed),
     )
+
+
+def is_unlike(usual_mm: Sequence[float], spacing_mm: Sequence[float]) -> bool:
+    """Tell whether a voxel is far longer or shorter than usual along some axis."""
+    factors = [mm / usual for mm, usual in zip(spacing_mm, usual_mm, strict=True)]
+    return max(factors) > UNLIKE or min(factors) < 1 / UNLIKE
 
 
 @dataclass(frozen=True)

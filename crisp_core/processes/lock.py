@@ -22,8 +22,7 @@ def only_one(path: Path, what: str) -> Iterator[None]:
     Raises:
         ProcessError: If another process holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    handle = _opened(path)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,3 +39,16 @@ def only_one(path: Path, what: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _opened(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ProcessError(
+            expected="a folder that can be written",
+            got=error.strerror or "an error of the disk",
+            where=str(path.parent),
+            fix="Free space, mend its rights, or name another --home",
+        ) from None

@@ -144,24 +144,34 @@ class Supervisor:
         news = json.dumps([[{**s, "last_line": ""} for s in statuses], groups])
         if news == self._written:
             return
-        self._written = news
-        self._state_file.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._state_file.with_suffix(".new")
-        temporary.write_text(json.dumps({"children": statuses, "groups": groups}), "utf-8")
-        temporary.replace(self._state_file)
+        with suppress(OSError):  # a full disk stops no child; the next look tries again
+            self._state_file.parent.mkdir(parents=True, exist_ok=True)
+            place = str(self._state_file.resolve())
+            text = json.dumps({"place": place, "children": statuses, "groups": groups})
+            temporary.write_text(text, "utf-8")
+            temporary.replace(self._state_file)
+            self._written = news
 
 
 def read_status(state_file: Path) -> tuple[ChildStatus, ...]:
     """Return what a supervisor wrote about its children last; empty if there is nothing."""
-    return tuple(ChildStatus(**status) for status in _read(state_file).get("children", []))
+    with suppress(TypeError):  # of another version, or damaged
+        return tuple(ChildStatus(**status) for status in _read(state_file).get("children", ()))
+    return ()
 
 
 def _recorded_groups(state_file: Path) -> list[Group]:
-    return [Group(**group) for group in _read(state_file).get("groups", [])]
+    """Return what the supervisor of this very file left; a copy's groups may be at their work."""
+    record = _read(state_file)
+    with suppress(TypeError):
+        if record.get("place") == str(state_file.resolve()):
+            return [Group(**group) for group in record.get("groups", ())]
+    return []
 
 
 def _read(state_file: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, TypeError, RecursionError):
         return dict(json.loads(state_file.read_text("utf-8")))
     return {}
 

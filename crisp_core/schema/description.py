@@ -17,6 +17,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Triple = tuple[float, float, float]
 Lengths = tuple[Positive, Positive, Positive]
 OTHER = "other"
+UNLIKE = 3.0
+"""Factor between a case's spacing and its site's median from which it is counted and named."""
 Orientation = Annotated[str, Field(pattern=r"^([RLAPSI]{3}|other)$")]
 
 
@@ -42,10 +44,10 @@ class DataProfile(Frozen):
     """How the files store their axes (such as `LPS`) -> cases."""
     shape: Lengths
     """Median length in voxels along D, H, W."""
-    spacing_mm_least: Lengths
     spacing_mm: Lengths
     """Median along D (the slice thickness), H, W."""
-    spacing_mm_most: Lengths
+    unlike_spacings: Annotated[int, Field(ge=0)]
+    """Cases whose voxels are `UNLIKE` times longer or shorter than that along some axis."""
     percentiles: tuple[Triple, ...]
     """For each channel the median over cases of the percentiles 1, 50 and 99, raw."""
     whole_numbers: bool

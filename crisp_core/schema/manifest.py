@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import Field
@@ -57,13 +58,16 @@ class RunFacts(Frozen):
     """The coordinator's folder, where hospitals are real; empty in a simulation."""
 
 
+DEVICE = re.compile(r"^(auto|cpu|cuda(:\d{1,3})?)$")
+
+
 class SiteSettings(Frozen):
     """A site's own settings (`site.toml`): where its images are and where it may write."""
 
     site: str
     data: tuple[str, ...]
     work: str
-    device: str = "auto"
+    device: Annotated[str, Field(pattern=DEVICE)] = "auto"
     threads: int = 0
     """CPU threads; 0 means every core."""
     pseudonym_key: str

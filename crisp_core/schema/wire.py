@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 PROTOCOL = 2
-ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"
+ARRAYS, CONFIG = "arrays", "config"
 PROTOCOL_KEY, STUDY_KEY, PLAN_KEY = "protocol", "study", "plan"
 STUDY_SIGNATURE_KEY, ASK_KEY, RECEIPTS_KEY = "study-signature", "ask", "receipts"
 SITE_KEY, FIGURES_KEY, FAULT_KEY = "site", "figures", "fault"
@@ -13,7 +13,6 @@ RECORD_KEY, RECORD_SIGNATURE_KEY = "record", "record-signature"
 PACKED = "packed"
 """The one array of a message between machines: every array in the bytes of one safetensors file.
 Flower moves each named array in two requests of its own; a model has hundreds."""
-CASES_KEY = "num-examples"
 MESSAGE_TYPES = MappingProxyType(
     {
         "describe": "query.describe",

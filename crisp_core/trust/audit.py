@@ -49,13 +49,13 @@ class _Line:
 
 
 def audit_coordinator(
-    ledger: Path, site_keys: Mapping[str, str], coordinator_pem: str
+    ledger: Path, site_keys: Mapping[str, Sequence[str]], coordinator_pem: str
 ) -> tuple[AuditFinding, ...]:
     """Check the chain, both signatures of every record, and that each was counted once.
 
     Args:
         ledger: Ledger of one run.
-        site_keys: Public signing key (PEM) of each site.
+        site_keys: Public signing keys (PEM) of each site: the present one and former ones.
         coordinator_pem: The coordinator's own public signing key.
     """
     lines, findings = _read(ledger)
@@ -72,18 +72,20 @@ def audit_site(ledger: Path, site_pem: str, coordinator_pem: str) -> tuple[Audit
         coordinator_pem: Public signing key of the coordinator that it joined.
     """
     lines, findings = _read(ledger)
-    own_keys = {line.record.site: site_pem for line in lines}
+    own_keys = {line.record.site: (site_pem,) for line in lines}
     unsigned = _signature_findings(lines, own_keys, coordinator_pem)
     return (*findings, *unsigned, *_receipt_findings(lines))
 
 
 def compare_ledgers(
-    coordinator_ledger: Path, site_ledger: Path, site: str
+    coordinator_ledger: Path, site_ledger: Path, site: str, keys: Sequence[str] = ()
 ) -> tuple[AuditFinding, ...]:
     """Match what the coordinator counted from `site` with what `site` let out, by their asks.
 
     A site keeps one ledger for all its studies: departures of studies that the coordinator's
-    ledger does not know are passed over. Where a chain is broken, that is all that is told.
+    ledger does not know are passed over. A site that joined again with new keys began a new ledger:
+    with its public `keys`, what it signed with one that this ledger never used is for the ledger
+    that did, and one note. Where a chain is broken, that is all that is told.
     Signatures are for `audit_coordinator` and `audit_site`.
     """
     (ours, our_findings), (theirs, their_findings) = _read(coordinator_ledger), _read(site_ledger)
@@ -93,6 +95,7 @@ def compare_ledgers(
     studies = {line.record.study for line in ours}
     counted = _by_ask(line for line in _of(ours, "record") if line.record.site == site)
     left = _by_ask(_of(theirs, "departure"))
+    counted, notes = _of_this_ledger(counted, left, keys)
     differing = (_difference(line, left.get(ask)) for ask, line in counted.items())
     uncounted = (
         AuditFinding(
@@ -103,7 +106,33 @@ def compare_ledgers(
         for ask, line in left.items()
         if ask not in counted and (not studies or line.record.study in studies)
     )
-    return (*findings, *filter(None, differing), *uncounted)
+    return (*findings, *filter(None, differing), *notes, *uncounted)
+
+
+def _of_this_ledger(
+    counted: dict[str, _Line], left: dict[str, _Line], keys: Sequence[str]
+) -> tuple[dict[str, _Line], list[AuditFinding]]:
+    """Leave out what was signed with a key of the site that its ledger never used."""
+    used = {_signer(line, keys) for line in left.values()} - {None}
+    elsewhere = [
+        line
+        for ask, line in counted.items()
+        if used and ask not in left and _signer(line, keys) not in {None, *used}
+    ]
+    if not elsewhere:
+        return counted, []
+    sentence = (
+        f"{len(elsewhere)} records, this one first, were signed with another key of the site: "
+        "compare them with the ledger beside that key."
+    )
+    kept = {ask: line for ask, line in counted.items() if line not in elsewhere}
+    return kept, [AuditFinding("note", elsewhere[0].where, sentence)]
+
+
+def _signer(line: _Line, keys: Sequence[str]) -> str | None:
+    """Return the key by which the site has signed a record."""
+    text, signature = line.record.text(), line.signatures["site"]
+    return next((key for key in keys if is_signed(key, "record", text, signature)), None)
 
 
 def _read(path: Path) -> tuple[list[_Line], list[AuditFinding]]:
@@ -140,13 +169,13 @@ def _chain_findings(path: Path, broken: int | None) -> Iterator[AuditFinding]:
 
 
 def _signature_findings(
-    lines: Sequence[_Line], site_keys: Mapping[str, str], coordinator_pem: str
+    lines: Sequence[_Line], site_keys: Mapping[str, Sequence[str]], coordinator_pem: str
 ) -> Iterator[AuditFinding]:
     for line in lines:
         site, text = line.record.site, line.record.text()
         for signer, signature in line.signatures.items():
             if signer == "site":
-                genuine = is_signed(site_keys.get(site, ""), "record", text, signature)
+                genuine = _signer(line, site_keys.get(site, ())) is not None
             else:
                 genuine = is_signed(coordinator_pem, "receipt", text, signature)
             if not genuine:

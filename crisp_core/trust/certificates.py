@@ -91,6 +91,17 @@ def make_server_certificate(
     certificate.write_bytes(built.public_bytes(Encoding.PEM))
 
 
+def read_certificate(path: Path) -> str:
+    """Return the text (PEM) of a certificate's file.
+
+    Raises:
+        UntrustedError: If it is absent or holds anything but one certificate.
+    """
+    text = _text(path)
+    _certificate(text, str(path))
+    return text
+
+
 def fingerprint(certificate_pem: str) -> str:
     """Return the SHA-256 of the certificate's DER bytes, in hex.
 

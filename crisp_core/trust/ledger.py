@@ -128,12 +128,7 @@ class Ledger:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield file
         except OSError as error:
-            raise RunStateError(
-                expected="a ledger that can be written",
-                got=error.strerror or "an error of the disk",
-                where=str(self.path),
-                fix="Free space or mend the rights of the file, then resume",
-            ) from None
+            raise _unusable(self.path, "written", error) from None
 
     def _damaged(self, number: int) -> RunStateError:
         return RunStateError(
@@ -142,6 +137,15 @@ class Ledger:
             where=str(self.path),
             fix="Restore the ledger from a backup; somebody or something changed it",
         )
+
+
+def _unusable(path: Path, what: str, error: OSError) -> RunStateError:
+    return RunStateError(
+        expected=f"a ledger that can be {what}",
+        got=error.strerror or "an error of the disk",
+        where=str(path),
+        fix="Free space or mend the rights of the file, then resume",
+    )
 
 
 def verify(path: Path) -> int | None:
@@ -196,7 +200,10 @@ def _line(entry: LedgerEntry) -> bytes:
 
 
 def _raw_lines(path: Path) -> list[bytes]:
-    return path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    try:
+        return path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    except OSError as error:
+        raise _unusable(path, "read", error) from None
 
 
 def _whole_lines(path: Path) -> list[bytes]:

@@ -85,6 +85,8 @@ class Notary:
     def receipts(self, site: str) -> str:
         """Write what a site has no receipt for yet as a JSON list: its last answer, or nothing."""
         last = self._receipts.get(site)
+        if last and not self._signed_by_site(site, last.record, last.site_signature):
+            last = None  # it has joined again since: its new ledger knows nothing of that
         return json.dumps([last.model_dump(mode="json")] if last else [])
 
     def reply(self, question: Question, answer: Answer) -> SiteReply:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from crisp_core.arrays import Parameters
+from crisp_core.errors import CrispError, RunStateError
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.record import Action
 from crisp_server.sites import SiteReply, Sites
@@ -25,6 +27,53 @@ class EventLog:
         line = json.dumps({"time": round(time.time(), 3), "event": event, **fields})
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+    def write_failure(self, error: CrispError) -> None:
+        """Add what ended the run, such that `failure_in` can say it again."""
+        parts = {"expected": error.expected, "got": error.got, "where": error.where}
+        self.write("failed", sentence=str(error), code=error.code, fix=error.fix, **parts)
+
+
+def read_events(path: Path, start: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Return the events from byte `start` on, and the byte behind the last whole line.
+
+    A line that a kill or the disk has damaged is left out; an absent file has no events.
+    """
+    if not path.is_file():
+        return [], start
+    with path.open("rb") as file:
+        file.seek(start)
+        text = file.read()
+    end = text.rfind(b"\n") + 1
+    events = []
+    for line in text[:end].splitlines():
+        with suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict) and "event" in event:
+                events.append(event)
+    return events, start + end
+
+
+def failure_in(path: Path, again: str) -> CrispError:
+    """Return the error that ended a run, as its last event tells it.
+
+    Args:
+        path: The run's events.
+        again: The command that continues the run, named unless the error's own cure ends so.
+    """
+    events, _ = read_events(path)
+    told = events[-1] if events else {}
+    kinds = {kind.code: kind for kind in CrispError.__subclasses__()}
+    parts = {name: str(told.get(name, "")) for name in ("expected", "got", "where", "fix")}
+    if told.get("code") not in kinds:
+        parts = {
+            "expected": "a run that comes to its end",
+            "got": str(told.get("sentence", "an end without a reason")).rstrip("."),
+            "where": str(path.parent),
+            "fix": "Mend it",
+        }
+    parts["fix"] = f"{parts['fix'].removesuffix(', then `crisp resume`')}, then `{again}`"
+    return kinds.get(str(told.get("code")), RunStateError)(**parts)
 
 
 class WatchedSites:

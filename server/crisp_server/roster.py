@@ -29,6 +29,9 @@ class RosterEntry(Frozen):
     """Public EC P-384 key (OpenSSH line) by which Flower knows the site."""
     signing_key: str = ""
     """Public Ed25519 key (PEM) that its records are signed with."""
+    former_keys: tuple[str, ...] = ()
+    """Public keys of both kinds that this site had before: they let nobody in, and prove what was
+    signed with them."""
     node_id: Annotated[str | None, Field(pattern=r"^\d{1,20}$")] = None
     """Flower's number for the node key, once it is registered."""
 
@@ -84,6 +87,14 @@ class Roster(Frozen):
         """Return the entries in this state."""
         return tuple(entry for entry in self.entries if entry.state == state)
 
+    def known_keys(self) -> dict[str, tuple[str, ...]]:
+        """Return site -> all public keys that its records may be signed with, the present first."""
+        return {
+            entry.site: (entry.signing_key, *entry.former_keys)
+            for entry in self.entries
+            if entry.signing_key
+        }
+
     def signing_keys(self) -> dict[str, str]:
         """Return site -> public signing key (PEM) of every admitted site."""
         return {entry.site: entry.signing_key for entry in self.in_state("admitted")}
@@ -94,7 +105,15 @@ def change_roster(path: Path, change: Callable[[Roster], Roster]) -> Roster:
 
     An error in `change` leaves the file as it was.
     """
-    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise RunStateError(
+            expected="a coordinator's folder that can be written",
+            got=error.strerror or "an error of the disk",
+            where=str(path.parent),
+            fix="Name it with --home, free space, or mend its rights",
+        ) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         roster = change(Roster.load(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,11 +15,12 @@ from typing import Literal
 
 import torch
 
-from crisp_core.errors import CrispError, RunStateError, StudyError, UsageError
+from crisp_core.errors import CrispError, StudyError, UsageError
 from crisp_core.report.page import write_report
 from crisp_core.schema.manifest import RunFacts, SiteSettings
 from crisp_core.schema.study import SiteEntry, Study
 from crisp_core.schema.summary import RunSummary
+from crisp_server.events import failure_in
 from crisp_server.simulation.engine import run_flower_simulation
 from crisp_server.simulation.inline import run_inline
 from crisp_server.store import RunFolder, unwritable
@@ -198,11 +200,4 @@ def _site_text(folder: Path, study: Study, name: str, options: SimulationOptions
 
 def failure_of(run: RunFolder) -> CrispError:
     """Read why a run in Flower's processes ended: its own last words are in the event log."""
-    lines = (run.path / "events.jsonl").read_text().splitlines()
-    last = json.loads(lines[-1]) if lines else {}
-    return RunStateError(
-        expected="a run that comes to its end",
-        got=str(last.get("sentence", "an end without a reason")).rstrip("."),
-        where=str(run.path),
-        fix=f"Mend it, then `crisp resume {run.path}`",
-    )
+    return failure_in(run.path / "events.jsonl", f"crisp resume {shlex.quote(str(run.path))}")

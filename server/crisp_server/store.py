@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -103,6 +103,14 @@ class RunFolder:
         facts = self.facts
         facts = facts.model_copy(update={"commands": (*facts.commands, command)})
         write_text(self.path / "run.json", facts.model_dump_json(indent=1))
+
+    def accept(self, names: Sequence[str]) -> None:
+        """Let the run's study take these errors of the data verdict for false alarms."""
+        study = self.study
+        names = tuple(dict.fromkeys((*study.federation.accept_verdict, *names)))
+        federation = study.federation.model_copy(update={"accept_verdict": names})
+        changed = study.model_copy(update={"federation": federation})
+        write_text(self.path / "study.json", changed.model_dump_json(indent=1))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

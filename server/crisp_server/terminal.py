@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from rich.progress import TimeRemainingColumn as TimeLeftColumn
 from rich.table import Table
 
 from crisp_core.schema.study import Study
+from crisp_server.events import read_events
 from crisp_server.steps import round_plan
 
 LOOK_EVERY_S = 0.25
@@ -65,19 +65,18 @@ def watching(
             stop.set()
             thread.join()
             live.update(view.drawn())
-    if not console.is_terminal:
-        console.print()  # rich ends a view that is not on a terminal without a new line
+            live.stop()
+            if not console.is_terminal:
+                console.print()  # rich ends a view that is not on a terminal without a new line
 
 
 def _follow(events: Path, view: _View, live: Live, stop: threading.Event, position: int) -> None:
     while True:
         last_look = stop.is_set()
-        if events.exists():
-            with events.open(encoding="utf-8") as file:
-                file.seek(position)
-                for line in file:
-                    view.note(json.loads(line))
-                position = file.tell()
+        told, position = read_events(events, position)
+        for event in told:
+            view.note(event)
+        if told:
             live.update(view.drawn())
         if last_look:
             return

@@ -458,3 +458,50 @@ def test_odd_folder_names_survive_site_toml(door: Door, home: SiteHome, tmp_path
     join(door.token(), home, [odd])
 
     assert tomllib.loads(home.settings.read_text())["data"] == [str(odd)]
+
+
+@pytest.mark.parametrize("name", ["north.tokn", "", ".", "\x00", "x" * 5000])
+def test_a_token_file_that_is_not_there_is_not_called_a_garbled_token(
+    home: SiteHome, data: Path, name: str
+) -> None:
+    with pytest.raises(UsageError, match="or a file that holds one"):
+        join(name, home, [data])
+
+
+def test_a_device_that_cannot_be_is_refused_before_anything_is_written(
+    door: Door, home: SiteHome, data: Path
+) -> None:
+    with pytest.raises(UsageError, match="--device"):
+        join(door.token(), home, [data], device="gpu")
+
+    assert not home.settings.exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("data = 5", "data"),
+        ('data = "/srv"', "data"),
+        ('device = "gpu"', "device"),
+        ("threads = ", "line"),
+        ("more = 1", "more"),
+        ("\x00", "line"),
+    ],
+)
+def test_a_damaged_site_toml_is_named_with_its_key(
+    door: Door, home: SiteHome, data: Path, line: str, words: str
+) -> None:
+    join(door.token(), home, [data])
+    key = line.partition(" ")[0]
+    kept = [one for one in home.settings.read_text().splitlines() if not one.startswith(key)]
+    home.settings.write_text("\n".join([*kept, line]))
+
+    with pytest.raises(UsageError, match=words) as caught:
+        load_settings(home.settings)
+
+    assert "validation error" not in str(caught.value)
+
+
+def test_a_home_that_nobody_joined_says_how_to_join(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"got none .*crisp-client join"):
+        load_settings(tmp_path / "site.toml")

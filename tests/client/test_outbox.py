@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from federation_samples import description, evaluation, study, trained
 
-from crisp_client.outbox import CRASH, SENTENCES, Departure, checked, clipped, fault_of
+from crisp_client.outbox import (
+    CRASH,
+    LOG_BYTES,
+    LONGEST_TEXT,
+    SENTENCES,
+    Departure,
+    checked,
+    clipped,
+    fault_of,
+)
 from crisp_client.requests import Request
 from crisp_core import errors
 from crisp_core.errors import (
@@ -218,3 +227,15 @@ def test_a_fault_leaves_whatever_the_policy_says() -> None:
     fault = fault_of(KeyError("x"), None)
 
     assert checked(fault, TRAIN, Policy(max_bytes_out=1)) is fault
+
+
+def test_a_coordinator_that_errs_without_end_fills_no_disk(tmp_path: Path) -> None:
+    log = tmp_path / "site.log"
+    long = PolicyError(expected="a plan", got="x" * 10 * LONGEST_TEXT, where="y", fix="z")
+    log.write_text("x" * (LOG_BYTES + 1))
+
+    for _ in range(3):
+        fault_of(long, log)
+
+    assert log.stat().st_size < 4 * LONGEST_TEXT
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["site.log", "site.log.1"]

@@ -9,8 +9,9 @@ from site_samples import east
 from synthetic import AFFINE, blob, write_volume
 
 from crisp_client.cases import forget_cases
-from crisp_client.survey import Survey, site_description
+from crisp_client.survey import Survey, is_unlike, site_description
 from crisp_core.errors import DataError
+from crisp_core.schema.description import DataProfile
 
 SECRETS = ("MUELLER", "GERTRUD", "ward7", "1949-03-02")
 """A patient's name, and where she lies: planted wherever a site could let it slip."""
@@ -55,7 +56,8 @@ def test_a_description_says_what_the_volumes_look_like(tmp_path: Path) -> None:
     assert told.data is not None
     assert told.data.orientations == {"LPS": 3}
     assert told.data.shape == (4, 20, 20)
-    assert told.data.spacing_mm_least == told.data.spacing_mm == (8.0, 1.5, 1.5)
+    assert told.data.spacing_mm == (8.0, 1.5, 1.5)
+    assert told.data.unlike_spacings == 0
     assert told.data.whole_numbers
     assert set(told.data.structures) == {"ring", "inner"}
     assert told.data.structures["inner"].patients == 3
@@ -126,3 +128,11 @@ def test_a_case_that_cannot_be_used_still_ends_the_description(tmp_path: Path) -
 
     with pytest.raises(DataError, match=r"east-1\.nii\.gz"):
         site_description(settings, study)
+
+
+def test_of_cases_with_another_spacing_only_their_number_is_told(tmp_path: Path) -> None:
+    assert is_unlike((8.0, 1.5, 1.5), (8.0, 1.5, 0.4))
+    assert is_unlike((8.0, 1.5, 1.5), (25.0, 1.5, 1.5))
+    assert not is_unlike((8.0, 1.5, 1.5), (20.0, 1.0, 2.0))
+    lengths = [name for name in DataProfile.model_fields if name.startswith("spacing")]
+    assert lengths == ["spacing_mm"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trust_samples import STUDY, after_two_rounds, record, two_sites
@@ -154,7 +155,7 @@ def test_the_sites_own_signature_is_no_receipt_and_no_receipt_is_a_departure(tmp
 
 def test_a_record_of_a_site_that_nobody_knows_is_an_error(tmp_path):
     federation = after_two_rounds(tmp_path)
-    keys = {"east": federation.east_pem}
+    keys = {"east": (federation.east_pem,)}
 
     findings = audit_coordinator(federation.run.path, keys, federation.coordinator_pem)
 
@@ -262,3 +263,29 @@ def test_lines_cut_off_the_coordinators_ledger_are_seen_by_comparing(tmp_path):
 
     assert coordinators(federation) == ()
     assert told(compared(federation)) == [("note", "2", "Left,")]
+
+
+def test_older_records_of_a_site_that_joined_again_hold_under_its_older_key(tmp_path):
+    federation = after_two_rounds(tmp_path)
+    new = Ed25519PrivateKey.generate()
+    again = replace(federation, east=new, site=Ledger(tmp_path / "new.jsonl"))
+    again.left(record(3))
+    again.counted(record(3))
+    keys = {**federation.site_keys, "east": (again.east_pem, federation.east_pem)}
+
+    assert audit_coordinator(again.run.path, keys, again.coordinator_pem) == ()
+    assert errors(coordinators(again)) == ["1", "3"]
+
+
+def test_the_ledger_of_a_new_home_answers_for_its_own_key_alone(tmp_path):
+    federation = after_two_rounds(tmp_path)
+    new = Ed25519PrivateKey.generate()
+    again = replace(federation, east=new, site=Ledger(tmp_path / "new.jsonl"))
+    again.left(record(3))
+    for number in (3, 4):
+        again.counted(record(number))
+    keys = (again.east_pem, federation.east_pem)
+
+    findings = compare_ledgers(again.run.path, again.site.path, "east", keys)
+
+    assert told(findings) == [("error", "6", "Counted,"), ("note", "1", "2")]

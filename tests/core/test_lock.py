@@ -31,3 +31,13 @@ def test_a_second_owner_is_refused_and_a_killed_one_leaves_the_lock_free(tmp_pat
 
     with only_one(lock, "daemon"):
         pass
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "running").write_text("")
+
+    with (
+        pytest.raises(ProcessError, match="can be written"),
+        only_one(tmp_path / "running" / "a.lock", "daemon of this home"),
+    ):
+        pass

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from crisp_core.processes.groups import MARK, Group, group_of, is_alive, is_ours
 from crisp_core.processes.supervisor import Child, Pace, Supervisor, read_status
 
@@ -232,14 +234,28 @@ def test_a_process_that_was_given_a_recorded_number_later_is_left_alone(tmp_path
     stranger = subprocess.Popen([sys.executable, "-c", SLEEP], start_new_session=True)
     try:
         born = group_of(stranger.pid).born
-        record = {"children": [], "groups": [{"pid": stranger.pid, "born": f"{born}0"}]}
-        (tmp_path / "state.json").write_text(json.dumps(record))
+        state = tmp_path / "state.json"
+        groups = [{"pid": stranger.pid, "born": f"{born}0"}]
+        state.write_text(json.dumps({"place": str(state), "children": [], "groups": groups}))
 
         with supervised(tmp_path, child(tmp_path, "c", SLEEP)):
             assert stranger.poll() is None
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_the_copy_of_a_home_leaves_the_children_of_the_original_at_their_work(
+    tmp_path: Path,
+) -> None:
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    for folder in (original, copy):
+        folder.mkdir()
+    with supervised(original, child(original, "c", SLEEP)) as first:
+        (copy / "state.json").write_bytes((original / "state.json").read_bytes())
+
+        with supervised(copy, child(copy, "c", SLEEP)):
+            assert is_alive(Group(first.status()[0].pid, ""))
 
 
 def test_a_group_without_its_leader_and_without_our_mark_is_nobody_of_ours(tmp_path: Path) -> None:
@@ -265,3 +281,28 @@ def zombie(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "{", '{"children": 1}', '{"children": [{"a": 1}], "groups": [2]}', "\x00"]
+)
+def test_a_damaged_state_file_or_one_of_another_version_stops_nobody(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "state.json").write_text(text)
+    assert read_status(tmp_path / "state.json") == ()
+
+    with supervised(tmp_path, child(tmp_path, "a", SLEEP)) as supervisor:
+        assert read_status(tmp_path / "state.json") == supervisor.status()
+
+
+def test_a_state_that_cannot_be_written_stops_no_child(tmp_path: Path) -> None:
+    (tmp_path / "state.new").mkdir()
+
+    with supervised(tmp_path, child(tmp_path, "a", SLEEP)) as supervisor:
+        supervisor.check()
+        assert supervisor.status()[0].state == "running"
+
+        (tmp_path / "state.new").rmdir()
+        supervisor.check()
+        assert read_status(tmp_path / "state.json") == supervisor.status()

@@ -407,3 +407,13 @@ def test_no_name_is_in_any_byte_that_leaves_or_in_the_ledger(place: Hospital) ->
     outside = b"\n".join(map(every_byte, left)) + place.home.ledger.read_bytes()
     assert [name for name in NAMES if name.encode() in outside] == []
     assert "Muster" in (Path(place.settings.work) / "site.log").read_text()
+
+
+@pytest.mark.parametrize("ask", ["", "x" * 1_000_000, ASK.upper(), f"{ASK}\n"])
+def test_a_word_of_another_form_enters_neither_the_ledger_nor_the_answer(
+    place: Hospital, ask: str
+) -> None:
+    content = answer(place, "describe", **{wire.ASK_KEY: ask})
+
+    assert (fault_in(content), record_in(content).ask) == ("untrusted", "")
+    assert place.home.ledger.stat().st_size < 5000

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,11 +19,13 @@ import pytest
 from coordinator_homes import (
     asked,
     crisp,
+    free_port,
     join_request,
     keys_of,
     made_home,
     needs_nginx,
     posted,
+    study,
     typed,
 )
 
@@ -30,7 +34,7 @@ from crisp_core.processes.supervisor import ChildStatus, read_status
 from crisp_core.trust.certificates import make_server_certificate
 from crisp_server.deployment.control import Node, connected, node_key
 from crisp_server.deployment.invitations import shut_out
-from crisp_server.deployment.provision import renew_certificate
+from crisp_server.deployment.provision import provision, renew_certificate
 from crisp_server.deployment.serverapp import holder
 from crisp_server.deployment.settings import load_settings
 from crisp_server.deployment.up import STATE_FILE
@@ -168,6 +172,23 @@ def test_what_a_killed_up_leaves_is_ended_by_the_next_one(tmp_path: Path) -> Non
         assert not Path(f"/proc/{left}").exists()
 
     assert processes_of(home) == []
+
+
+def test_a_coordinator_at_an_ipv6_address_is_reached_there(tmp_path: Path) -> None:
+    home = CoordinatorHome(tmp_path / "crisp-home")
+    provision(home, study(), f"[::1]:{free_port()}", token_hours=1, days=1)
+    trusted = ssl.create_default_context(cafile=str(home.authority))
+
+    with up(home) as running:
+        assert "ready: https://[::1]:" in running.said()
+        connection = http.client.HTTPSConnection(
+            "::1", load_settings(home.settings).port, timeout=10, context=trusted
+        )
+        connection.request("POST", "/v1/runtime/x")
+        status = connection.getresponse().status
+        connection.close()
+
+    assert status == 403
 
 
 def test_a_second_up_and_a_taken_port_are_refused_in_a_sentence(tmp_path: Path) -> None:

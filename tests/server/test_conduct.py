@@ -89,7 +89,7 @@ def test_a_coordinator_that_was_killed_keeps_every_signed_record(tmp_path: Path)
     entries = here.run.ledger.entries()
     assert [entry.hash for entry in entries][: len(before)] == before
     assert [entry.event for entry in entries].count("resumed") == 1
-    keys = Roster.load(here.home.roster).signing_keys()
+    keys = Roster.load(here.home.roster).known_keys()
     pem = public_pem(load_signing_key(here.home.signing_key))
     assert audit_coordinator(here.run.ledger.path, keys, pem) == ()
     assert summarise(here.run).model_hash == summarise(whole.run).model_hash

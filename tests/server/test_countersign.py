@@ -46,7 +46,7 @@ def test_what_came_is_in_the_ledger_under_both_signatures(tmp_path: Path) -> Non
 
     assert not summary.missing
     assert sorted(record.site for record in records(here)) == ["east", "north", "west"]
-    keys = Roster.load(here.home.roster).signing_keys()
+    keys = Roster.load(here.home.roster).known_keys()
     assert audit_coordinator(here.run.ledger.path, keys, coordinator_pem(here)) == ()
 
 
@@ -250,3 +250,23 @@ def test_in_a_simulation_records_are_checked_and_the_ledger_does_not_grow(tmp_pa
     assert "arrays are not those" in summary.missing["west"]
     assert sorted(summary.trained) == ["east", "north"]
     assert len(here.run.ledger) == 0
+
+
+def test_a_site_that_joins_again_is_sent_no_receipt_of_its_former_key(tmp_path: Path) -> None:
+    here = deployment(tmp_path, grid_study())
+    sites = GridSites(here.grid, here.run)
+    one_round(here, sites)
+    public = make_signing_key(tmp_path / "new.pem")
+    east = here.grid.hospitals["east"]
+    east.key = load_signing_key(tmp_path / "new.pem")
+    change_roster(
+        here.home.roster,
+        lambda roster: roster.replaced(
+            roster.entry("east").model_copy(update={"signing_key": public})
+        ),
+    )
+
+    one_round(here, sites, number=2)
+
+    assert east.asked[-1][wire.RECEIPTS_KEY] == "[]"
+    assert here.grid.hospitals["north"].asked[-1][wire.RECEIPTS_KEY] != "[]"

@@ -254,3 +254,19 @@ def test_guessing_is_slow(home: CoordinatorHome, tmp_path: Path) -> None:
     posted(home, request)
 
     assert datetime.now(UTC) - began > timedelta(seconds=0.5)
+
+
+def test_keys_that_a_site_had_before_stay_known_and_never_let_it_in_again(
+    home: CoordinatorHome, tmp_path: Path
+) -> None:
+    first, second = keys(tmp_path), keys(tmp_path, "second")
+    posted(home, join_request(home, "north", first))
+    invite(home, "north")
+    posted(home, join_request(home, "north", second))
+    invite(home, "north")
+
+    assert posted(home, join_request(home, "north", first))[0] == 409
+    assert posted(home, join_request(home, "south", first))[0] in (403, 409)
+    known = Roster.load(home.roster).known_keys()["north"]
+    assert known[0] == second["signing_key"]
+    assert first["signing_key"] in known

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -13,10 +14,11 @@ from pathlib import Path
 import pytest
 from coordinator_homes import SITES, made_home, study, token_of
 
-from crisp_core.errors import RunStateError, StudyError, UsageError
+from crisp_core.errors import RunStateError, StudyError, UntrustedError, UsageError
 from crisp_core.schema.study import Study
 from crisp_core.trust.certificates import days_left, fingerprint, names_in
 from crisp_core.trust.tokens import secret_hash
+from crisp_server.deployment.control import connected
 from crisp_server.deployment.invitations import invite, let_in, shut_out
 from crisp_server.deployment.provision import provision, renew_certificate
 from crisp_server.deployment.settings import load_settings, split_address
@@ -195,3 +197,66 @@ def test_settings_with_an_unknown_key_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="adress"):
         load_settings(home.settings)
+
+
+def test_an_ipv6_address_is_written_as_in_the_certificate_and_listened_on(tmp_path: Path) -> None:
+    home = CoordinatorHome(tmp_path / "home")
+    provision(home, study(), "[2001:DB8:0::1]:9000", token_hours=1, days=1)
+
+    settings = load_settings(home.settings)
+
+    assert (settings.address, settings.listen) == ("[2001:db8::1]:9000", "[::]:9000")
+    assert settings.host in names_in(home.certificate.read_text())
+
+
+@pytest.mark.parametrize("hours", [float("nan"), float("inf"), 1e12, 0.0, -1.0])
+def test_a_life_that_no_token_can_have_is_refused_and_nothing_is_made(
+    tmp_path: Path, hours: float
+) -> None:
+    with pytest.raises(UsageError, match="--token-hours"):
+        made_home(tmp_path, token_hours=hours)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("bind", ["nonsense;", "", "0.0.0.0:1", "fl.example"])
+def test_what_is_no_address_of_a_machine_is_not_listened_on(tmp_path: Path, bind: str) -> None:
+    home = made_home(tmp_path)
+    home.settings.write_text(home.settings.read_text().replace('"127.0.0.1"', f'"{bind}"'))
+
+    with pytest.raises(UsageError, match="bind"):
+        load_settings(home.settings)
+
+
+def test_two_services_on_one_port_are_refused(tmp_path: Path) -> None:
+    home = made_home(tmp_path)
+    join_port = load_settings(home.settings).join_port
+    text = re.sub("superlink_port = .*", f"superlink_port = {join_port}", home.settings.read_text())
+    home.settings.write_text(text)
+
+    with pytest.raises(UsageError, match="must differ"):
+        load_settings(home.settings)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"-----BEGIN CERTIFICATE-----"])
+def test_a_lost_authority_is_named_by_every_command_that_needs_it(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    home = made_home(tmp_path)
+    home.authority.unlink()
+    if content is not None:
+        home.authority.write_bytes(content)
+
+    with pytest.raises(UntrustedError, match=r"authority\.crt"):
+        invite(home, "north")
+    with pytest.raises(UntrustedError, match=r"authority\.crt"), connected(home):
+        pass
+
+
+def test_a_certificate_that_cannot_be_replaced_is_named(tmp_path: Path) -> None:
+    home = made_home(tmp_path)
+    home.certificate.unlink()
+    home.certificate.mkdir()
+
+    with pytest.raises(RunStateError, match="can be written"):
+        renew_certificate(home, 100)

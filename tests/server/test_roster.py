@@ -78,3 +78,11 @@ def test_a_change_that_fails_changes_nothing(tmp_path: Path) -> None:
         change_roster(path, lambda roster: roster.replaced(roster.entry("nobody")))
 
     assert path.read_bytes() == before
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    path = saved_roster(tmp_path)
+    path.with_suffix(".lock").mkdir()
+
+    with pytest.raises(RunStateError, match="can be written"):
+        change_roster(path, lambda roster: roster)

@@ -109,12 +109,15 @@ def test_looking_for_the_conductor_does_not_hold_the_lock(tmp_path: Path) -> Non
 def test_status_follows_a_run_from_its_start_to_its_end(tmp_path: Path) -> None:
     home = made_home(tmp_path)
     run = begun(home)
-    assert status_of(home).sentence.startswith("stopped: continue with `crisp resume")
+    assert status_of(home).sentence == "not up: start it with `crisp up`"
 
     log(run).write("started", steps_done=3)
     with held(run) as process:
-        assert "3 of at most" in status_of(home).sentence
+        told = status_of(home).sentence
+        assert told.startswith("not up: start it with `crisp up`, 3 of at most")
         process.kill()
+        process.wait()
+    assert "stopped: continue with `crisp up`, then `crisp resume" in status_of(home).sentence
     log(run).write("failed", sentence="Expected x, got y (z). Mend it.", exit_code=3)
     assert status_of(home).sentence == "failed: Expected x, got y (z). Mend it."
 
@@ -210,3 +213,47 @@ def test_commands_without_a_home_say_so(tmp_path: Path) -> None:
         assert "crisp provision" in said.output, words
     with pytest.raises(RunStateError):
         status_of(home)
+
+
+def test_a_study_that_was_changed_after_its_run_began_is_not_passed_off_as_that_run(
+    tmp_path: Path,
+) -> None:
+    home = made_home(tmp_path)
+    begun(home)
+    home.study.write_text(home.study.read_text().replace('"steps": 12', '"steps": 13'))
+
+    with pytest.raises(RunStateError, match="another study of the same name"):
+        begun(home)
+
+
+def test_a_false_alarm_of_the_verdict_is_accepted_in_the_run_that_it_stopped(
+    tmp_path: Path,
+) -> None:
+    home = made_home(tmp_path)
+    begun(home)
+
+    run = opened_run(home, "crisp run", ["north:spacing"])
+
+    assert run.study.federation.accept_verdict == ("north:spacing",)
+    assert begun(home).study.federation.accept_verdict == ("north:spacing",)
+    done = crisp(home, "run", "--accept", "north spacing")
+    assert (done.exit_code, "north:spacing" in done.output) == (2, True)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"run_id": null}', "{}", "\x00"])
+def test_a_damaged_note_of_a_submission_is_no_submission(tmp_path: Path, content: str) -> None:
+    home = made_home(tmp_path)
+    run = begun(home)
+    home.running.mkdir()
+    (home.running / "run.json").write_text(content)
+    with held(run) as process:
+        with pytest.raises(ConnectionFailedError, match="crisp up"):
+            carry_on(run, lambda _line: None)
+        process.kill()
+
+
+def test_a_run_that_cannot_begin_ends_its_view_with_a_line(tmp_path: Path) -> None:
+    done = crisp(made_home(tmp_path), "run")
+
+    assert done.exit_code == 3
+    assert "\nExpected a coordinator that is up" in done.output

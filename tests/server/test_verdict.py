@@ -34,9 +34,8 @@ MUSCLE = StructureProfile(
 PROFILE = DataProfile(
     orientations={"LPS": 8},
     shape=(60.0, 200.0, 200.0),
-    spacing_mm_least=(1.5, 1.0, 1.0),
     spacing_mm=(1.5, 1.0, 1.0),
-    spacing_mm_most=(1.5, 1.0, 1.0),
+    unlike_spacings=0,
     percentiles=((0.0, 100.0, 1000.0),),
     whole_numbers=True,
     spread_mm=(20.0, 15.0, 25.0),
@@ -63,12 +62,8 @@ def site(name: str, profile: DataProfile | None = PROFILE, **keys: Any) -> SiteD
 
 
 def spaced(*spacing_mm: float) -> DataProfile:
-    depth, height, width = spacing_mm
-    ends = dict.fromkeys(
-        ("spacing_mm_least", "spacing_mm", "spacing_mm_most"), (depth, height, width)
-    )
     shape = tuple(length / mm for length, mm in zip((90.0, 200.0, 200.0), spacing_mm, strict=True))
-    return PROFILE.model_copy(update={**ends, "shape": shape})
+    return PROFILE.model_copy(update={"spacing_mm": spacing_mm, "shape": shape})
 
 
 def lines_of(*changed: SiteDescription, sites: tuple[str, ...] = SITES) -> list[VerdictLine]:
@@ -160,12 +155,12 @@ def test_a_spacing_far_from_the_others_is_named(
 
 
 def test_cases_that_differ_within_one_site_are_a_warning() -> None:
-    mixed = PROFILE.model_copy(update={"spacing_mm_most": (15.0, 1.0, 1.0)})
+    mixed = PROFILE.model_copy(update={"unlike_spacings": 2})
 
     (line,) = lines_of(site("south", mixed))
 
     assert (line.name, line.level) == ("south:spacing", "warning")
-    assert "slices 1.5 to 15 mm apart" in line.sentence
+    assert "in 2 voxels are more than 3 times as long or as short" in line.sentence
 
 
 @pytest.mark.parametrize(
@@ -282,7 +277,7 @@ def test_an_error_stops_the_study_and_names_site_cases_and_fix() -> None:
     sentence = str(caught.value)
     assert "north (4 cases): slices are 15 mm apart" in sentence
     assert "spacing_mm in cases.csv" in sentence
-    assert 'federation.accept_verdict = ["north:spacing"' in sentence
+    assert "`crisp run --accept north:spacing" in sentence
 
 
 def test_what_a_person_accepts_is_a_warning_and_nothing_else_is_accepted_with_it() -> None:

@@ -24,7 +24,7 @@ from crisp_client.home import SiteHome
 from crisp_core.errors import CrispError
 from crisp_core.schema.joining import StandingAnswer, StandingRequest, standing_text
 from crisp_core.schema.manifest import SiteSettings
-from crisp_core.trust.certificates import days_left, fingerprint
+from crisp_core.trust.certificates import days_left, read_certificate
 from crisp_core.trust.keys import load_signing_key
 from crisp_core.trust.signature import sign
 
@@ -79,9 +79,7 @@ def _authority(home: SiteHome) -> str:
     Raises:
         UntrustedError: If there is none.
     """
-    text = home.authority.read_text() if home.authority.is_file() else ""
-    fingerprint(text)
-    return text
+    return read_certificate(home.authority)
 
 
 def _standing_request(site: str, home: SiteHome, now: Clock) -> StandingRequest:

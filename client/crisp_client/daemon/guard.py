@@ -21,10 +21,11 @@ from typing import Any
 
 from flwr.app import Error
 from flwr.cli.install import install_from_fab
+from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree
 from flwr.supernode.runtime import run_clientapp
 
 import crisp_client.flower  # noqa: F401 - loaded before the task comes, not after
-from crisp_client.daemon.replaced import replace_names
+from crisp_client.daemon.replaced import quick, replace_names
 from crisp_core.errors import PolicyError
 
 MANIFEST = "pyproject.toml"
@@ -35,7 +36,12 @@ REFUSED = "this site runs installed code only"
 
 def main() -> None:
     """Wait for tasks, one a line, until the input ends; its end ends the tasks at hand too."""
-    replace_names(run_clientapp, install_from_fab=install_ours, Error=discreet_error)
+    replace_names(
+        run_clientapp,
+        install_from_fab=install_ours,
+        Error=discreet_error,
+        pull_and_inflate_object_from_tree=quick(pull_and_inflate_object_from_tree),
+    )
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a copy has ended
     guard = os.getpid()
     for line in sys.stdin:

@@ -122,8 +122,9 @@ class _Daemon:
         facts = {"pid": os.getpid(), "probe_port": probe_port, "state": state}
         path = self._home.running / "daemon.json"
         fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps({**facts, "why": self._shown.why if self._shown else ""}))
-        fresh.replace(path)
+        with suppress(OSError):  # a full disk is no reason to stop working either
+            fresh.write_text(json.dumps({**facts, "why": self._shown.why if self._shown else ""}))
+            fresh.replace(path)
 
     def _tell(self, sentence: str) -> None:
         self._log.write("daemon", sentence)

@@ -31,13 +31,14 @@ from flwr.proto.fleet_pb2 import (
 )
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest, SendNodeHeartbeatResponse
 from flwr.supercore import heartbeat, log
+from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.supercore.retry import RetryInvoker, http_retry
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import flower_supernode
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from crisp_client.daemon.link import CONTACT_VARIABLE
-from crisp_client.daemon.replaced import replace_names
+from crisp_client.daemon.replaced import quick, replace_names
 from crisp_client.daemon.trouble import MARK, is_node_refusal, trouble_of
 from crisp_core.processes.leash import end_with_parent
 
@@ -148,7 +149,7 @@ def _teach_flower() -> None:
         FleetHttpClient=SiteClient,
         make_simple_http_retry_invoker=_talkative_retries,
     )
-    replace_names(start_client_internal, time=_pace)
+    replace_names(start_client_internal, time=_pace, pull_objects=quick(pull_objects))
 
 
 def _talkative_retries() -> RetryInvoker:

@@ -23,7 +23,8 @@ from crisp_core.trust.signed_study import opened_study
 from crisp_core.trust.tokens import JoinToken
 
 CURES = {
-    HTTPStatus.CONFLICT: "Join from the home that has the keys, or tell the coordinator at once",
+    HTTPStatus.CONFLICT: "Keys that were used before need a new --home; if somebody else used the "
+    "token, tell the coordinator at once",
     HTTPStatus.TOO_MANY_REQUESTS: "Wait a minute and type the same command again",
     HTTPStatus.SERVICE_UNAVAILABLE: "Ask the coordinator to look into its logs, then try again",
 }

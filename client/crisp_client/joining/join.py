@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 from crisp_client.connection import Clock, utc_now
 from crisp_client.home import SiteHome
@@ -19,13 +20,15 @@ from crisp_client.joining.place import (
     settings_of,
     signing_key,
 )
+from crisp_core.errors import UsageError
 from crisp_core.processes.lock import only_one
 from crisp_core.schema.joining import JoinRequest
 from crisp_core.schema.manifest import SiteSettings
 from crisp_core.schema.study import Study
-from crisp_core.trust.tokens import read_token
+from crisp_core.trust.tokens import PREFIX, read_token
 
 LARGEST_TOKEN_FILE_BYTES = 10_000
+LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def join(
         UntrustedError: If the token is expired, garbled or used, or who answers is not who it
             names.
         ConnectionFailedError: If the coordinator cannot be reached, with the cause.
-        UsageError: If a data folder is absent, or the home belongs to another site.
+        UsageError: If there is no such token, device or data folder, or the home belongs to
+            another site.
         RunStateError: If the home cannot be written.
     """
     token = read_token(_token(token_text), now())
@@ -84,12 +88,20 @@ def join(
 
 
 def _token(text: str) -> str:
-    """Return the token itself: `text`, or what is in the file of that name."""
-    try:
-        path = Path(text.strip())
-        if not path.is_file():
-            return text
-        with path.open("rb") as file:
-            return file.read(LARGEST_TOKEN_FILE_BYTES).decode(errors="replace")
-    except OSError:  # a token is too long for a file's name
+    """Return the token itself: `text`, or what is in the file of that name.
+
+    Raises:
+        UsageError: If it is neither.
+    """
+    if "".join(text.split()).startswith(PREFIX):
         return text
+    try:
+        with Path(text.strip()).open("rb") as file:
+            return file.read(LARGEST_TOKEN_FILE_BYTES).decode(errors="replace")
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            expected=f"a join token, which begins with {PREFIX}, or a file that holds one",
+            got=(getattr(error, "strerror", "") or "something else").lower(),
+            where=shorten(text, LONGEST_NAME),
+            fix="Give the file as the coordinator handed it over, or the whole token",
+        ) from None

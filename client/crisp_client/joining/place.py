@@ -18,7 +18,7 @@ from crisp_client.settings import explained, load_settings
 from crisp_core.errors import RunStateError, UntrustedError, UsageError
 from crisp_core.files.atomic import write_text
 from crisp_core.schema.joining import JoinAnswer
-from crisp_core.schema.manifest import SiteSettings
+from crisp_core.schema.manifest import DEVICE, SiteSettings
 from crisp_core.schema.study import Study
 from crisp_core.trust.certificates import fingerprint
 from crisp_core.trust.keys import (
@@ -75,6 +75,13 @@ def settings_of(
         UsageError: If they are of another site, coordinator or data folder.
     """
     wanted = tuple(str(folder.resolve()) for folder in data)
+    if not DEVICE.fullmatch(device):
+        raise UsageError(
+            expected="auto, cpu, cuda or cuda:N",
+            got=repr(device),
+            where="--device",
+            fix="Leave it out to take a GPU if there is one",
+        )
     if not home.settings.exists():
         settings = SiteSettings(
             site=token.site,
@@ -102,7 +109,10 @@ def settings_of(
 
 def insist_on_same_coordinator(home: SiteHome, token: JoinToken) -> None:
     """Refuse a home that trusts another authority already."""
-    if home.authority.exists() and fingerprint(home.authority.read_text()) != token.fingerprint:
+    if not home.authority.exists():
+        return
+    pinned = home.authority.read_text(encoding="utf-8", errors="replace")
+    if fingerprint(pinned) != token.fingerprint:
         raise _taken(home, "another coordinator", "of this token's coordinator")
 
 

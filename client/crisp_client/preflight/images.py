@@ -11,15 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from crisp_client.connection import Finding
-from crisp_client.survey import SurveyedCase, survey_case
+from crisp_client.survey import SurveyedCase, is_unlike, survey_case
 from crisp_core.errors import DataError
 from crisp_core.files.cohort import Case, survey
 from crisp_core.schema.description import Level
 from crisp_core.schema.manifest import SiteSettings
 from crisp_core.schema.study import Study
 
-UNLIKE = 3.0
-"""Factor between a case's spacing and the site's median from which it is named."""
 BRIGHTER = 20.0
 LABEL_BYTES, IMAGE_BYTES = 1, 4
 
@@ -124,8 +122,7 @@ def _strangers(opened: list[_Opened]) -> Iterator[Finding]:
     ranges = [_range(one.measured) for one in opened]
     usual = float(np.median(ranges))
     for one, wide in zip(opened, ranges, strict=True):
-        factors = np.array(one.measured.spacing_mm) / spacing
-        if max(factors.max(), 1 / factors.min()) > UNLIKE:
+        if is_unlike(spacing.tolist(), one.measured.spacing_mm):
             said, median = (_mm(mm) for mm in (one.measured.spacing_mm, spacing))
             sentence = (
                 f"{one.case.case_id!r} has voxels of {said} mm, this site's median is {median}"

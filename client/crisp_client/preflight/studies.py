@@ -31,7 +31,7 @@ def newest_study(home: SiteHome) -> Study | None:
         return None
     try:
         signed = SignedStudy.model_validate_json(files[-1].read_bytes())
-    except ValidationError:
+    except (OSError, ValidationError):
         raise UntrustedError(
             expected="a signed study",
             got="something else",

@@ -26,7 +26,10 @@ CHECK_FAILED = 3
 LOOK_EVERY_S = 1.0
 DEFAULT_HOME = Path("crisp-home")
 HomeOption = Annotated[Path, typer.Option("--home", help="The coordinator's folder.")]
-DaysOption = Annotated[int, typer.Option(min=1, help="Days that the certificate holds.")]
+LONGEST_DAYS = 3650
+DaysOption = Annotated[
+    int, typer.Option(min=1, max=LONGEST_DAYS, help="Days that the certificate holds.")
+]
 
 
 @app.command()
@@ -82,7 +85,13 @@ def up(home: HomeOption = DEFAULT_HOME) -> None:
 
 @app.command()
 def run(
-    home: HomeOption = DEFAULT_HOME, quiet: QuietOption = False, as_json: JsonOption = False
+    home: HomeOption = DEFAULT_HOME,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SITE:WHAT", help="An error of the data verdict is a false alarm."),
+    ] = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run the study that was provisioned and follow it to its end and its report.
 
@@ -94,7 +103,7 @@ def run(
         from crisp_server.cli.simulation import tell_result
         from crisp_server.deployment.submit import opened_run
 
-        opened = opened_run(CoordinatorHome(home), shlex.join(sys.argv))
+        opened = opened_run(CoordinatorHome(home), shlex.join(sys.argv), accept or ())
         tell_result(opened, follow(opened, quiet), as_json)
 
 

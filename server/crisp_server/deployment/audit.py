@@ -21,7 +21,7 @@ def audited(
         UsageError: If a ledger comes without the name of its site, or is not there.
     """
     roster = Roster.load(home.roster)
-    keys = {entry.site: entry.signing_key for entry in roster.entries if entry.signing_key}
+    keys = roster.known_keys()
     ours = public_pem(load_signing_key(home.signing_key))
     findings = audit_coordinator(run.ledger.path, keys, ours)
     if site_ledger is None:
@@ -33,4 +33,8 @@ def audited(
             where=str(site_ledger),
             fix="Ask the hospital for its ledger.jsonl",
         )
-    return (*findings, *compare_ledgers(run.ledger.path, site_ledger, roster.entry(site).site))
+    name = roster.entry(site).site
+    return (
+        *findings,
+        *compare_ledgers(run.ledger.path, site_ledger, name, keys.get(name, ())),
+    )

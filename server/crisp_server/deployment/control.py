@@ -38,6 +38,7 @@ from flwr.supercore.interceptors.http import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from crisp_core.errors import ConnectionFailedError, RunStateError, UntrustedError
+from crisp_core.trust.certificates import read_certificate
 from crisp_server.deployment.settings import load_settings
 from crisp_server.home import CoordinatorHome
 from crisp_server.roster import Roster
@@ -148,7 +149,7 @@ def connected(home: CoordinatorHome) -> Iterator[Control]:
         UntrustedError: From any question, if what answers is not ours.
     """
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"  # all of it stays on this machine
-    trusted = ssl.create_default_context(cafile=str(home.authority))
+    trusted = ssl.create_default_context(cadata=read_certificate(home.authority))
     client = ControlHttpClient(
         f"https://{load_settings(home.settings).superlink}",
         interceptors=[

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from crisp_core.errors import UsageError
 from crisp_core.schema.joining import JoinRequest
-from crisp_core.trust.certificates import fingerprint
+from crisp_core.trust.certificates import fingerprint, read_certificate
 from crisp_core.trust.keys import write_private
 from crisp_core.trust.tokens import JoinToken, secret_hash
 from crisp_server.deployment.settings import load_settings
@@ -56,7 +56,7 @@ def invite(home: CoordinatorHome, site: str) -> Invitation:
     token = JoinToken(
         site=site,
         address=settings.address,
-        fingerprint=fingerprint(home.authority.read_text()),
+        fingerprint=fingerprint(read_certificate(home.authority)),
         secret=secrets.token_hex(SECRET_BYTES),
         expires=expires.replace(microsecond=0),
     )
@@ -150,9 +150,11 @@ def admitted(roster: Roster, request: JoinRequest, now: datetime) -> Roster:
             f"coordinator at once; a new token: crisp sites token {entry.site}.",
         )
     _insist_on_fresh_keys(roster, entry, request)
+    replaced = {entry.node_key, entry.signing_key} - {request.node_key, request.signing_key, ""}
     changes = {
         "state": "admitted",
         "token_used": True,
+        "former_keys": (*entry.former_keys, *sorted(replaced)),
         "node_key": request.node_key,
         "signing_key": request.signing_key,
         "node_id": None,
@@ -162,7 +164,8 @@ def admitted(roster: Roster, request: JoinRequest, now: datetime) -> Roster:
 
 def _insist_on_fresh_keys(roster: Roster, entry: RosterEntry, request: JoinRequest) -> None:
     """Refuse keys of another site, and those that this site lost its place with."""
-    taken = [
+    taken = [key for other in roster.entries for key in other.former_keys]
+    taken += [
         key
         for other in roster.entries
         if other.site != entry.site or entry.state == "invited"

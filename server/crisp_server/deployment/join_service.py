@@ -34,6 +34,7 @@ from crisp_core.schema.joining import (
     standing_text,
 )
 from crisp_core.schema.signed_study import SignedStudy
+from crisp_core.trust.certificates import read_certificate
 from crisp_core.trust.keys import load_signing_key, public_pem
 from crisp_core.trust.signature import is_signed
 from crisp_core.trust.signed_study import sign_study
@@ -72,7 +73,7 @@ class JoinService:
             RefusedError: If the answer is no.
         """
         if isinstance(request, AuthorityRequest):
-            return AuthorityAnswer(authority=self._home.authority.read_text())
+            return AuthorityAnswer(authority=read_certificate(self._home.authority))
         if isinstance(request, StandingRequest):
             return self._standing(request)
         return self._joined(request)

@@ -66,7 +66,7 @@ def configuration(home: CoordinatorHome, settings: CoordinatorSettings) -> str:
     return _CONFIGURATION.format(
         user="user root;" if os.geteuid() == 0 else "",
         folder=folder,
-        listen=f"{settings.bind}:{settings.port}",
+        listen=settings.listen,
         superlink=settings.superlink,
         join=f"127.0.0.1:{settings.join_port}",
         message=LARGEST_MESSAGE,
@@ -105,9 +105,12 @@ http {{
     proxy_send_timeout 600s;
     proxy_read_timeout 600s;
     proxy_http_version 1.1;
-    proxy_set_header Connection "";
 
-    upstream superlink {{ server {superlink} max_fails=0; keepalive 16; }}
+    upstream superlink {{
+        server {superlink} max_fails=0;
+        keepalive 16;
+        keepalive_timeout 3s;  # the SuperLink hangs up after 5
+    }}
 
     server {{
         listen {listen} ssl;
@@ -124,6 +127,7 @@ http {{
             limit_except POST {{ deny all; }}
             proxy_pass https://superlink/v1/fleet/;
             proxy_set_header Host $host;
+            proxy_set_header Connection "";
             proxy_ssl_verify on;
             proxy_ssl_name localhost;
             proxy_ssl_server_name on;

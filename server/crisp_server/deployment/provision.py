@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,13 @@ from crisp_core.schema.study import Study
 from crisp_core.trust.certificates import make_authority, make_server_certificate
 from crisp_core.trust.keys import make_signing_key
 from crisp_server.deployment.invitations import Invitation, invite
-from crisp_server.deployment.settings import CoordinatorSettings, load_settings, split_address
+from crisp_server.deployment.settings import (
+    LONGEST_TOKEN_HOURS,
+    CoordinatorSettings,
+    load_settings,
+    place,
+    split_address,
+)
 from crisp_server.home import CoordinatorHome
 from crisp_server.roster import Roster, RosterEntry
 from crisp_server.simulation.processes import listening
@@ -46,13 +53,14 @@ def provision(
     """
     _insist_on_several_hospitals(study)
     _insist_on_free(home.path)
+    _insist_on_hours(token_hours)
     host, port = split_address(address)
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     settings = CoordinatorSettings(
-        address=place,
+        address=place(host, port),
+        bind="::" if ":" in host else "0.0.0.0",  # noqa: S104 - the one port that is meant to be reached
         port=port,
-        superlink_port=_quiet_port(),
-        join_port=_quiet_port(),
+        superlink_port=(superlink_port := _quiet_port({port})),
+        join_port=_quiet_port({port, superlink_port}),
         token_hours=token_hours,
     )
     half = CoordinatorHome(home.path.with_name(f".{home.path.name}{TEMPORARY}"))
@@ -80,6 +88,8 @@ def renew_certificate(home: CoordinatorHome, days: int) -> None:
         _certify(home, new, settings.host, days)
         new.certificate_key.replace(home.certificate_key)
         new.certificate.replace(home.certificate)
+    except OSError as error:
+        raise _unwritable(home.path, error) from None
     finally:
         shutil.rmtree(new.path, ignore_errors=True)
 
@@ -112,11 +122,21 @@ def _fill(half: CoordinatorHome, study: Study, settings: CoordinatorSettings, da
     write_text(half.settings, settings.text())
 
 
-def _quiet_port() -> int:
+def _quiet_port(taken: Collection[int]) -> int:
     """Return a port that nobody listens on, below those that outgoing connections take."""
-    while listening(port := secrets.choice(_LOCAL_PORTS)):
+    while (port := secrets.choice(_LOCAL_PORTS)) in taken or listening(port):
         pass
     return port
+
+
+def _insist_on_hours(hours: float) -> None:
+    if not 0 < hours <= LONGEST_TOKEN_HOURS:  # a nan is not
+        raise UsageError(
+            expected=f"at most {LONGEST_TOKEN_HOURS:g} hours, a year",
+            got=f"{hours:g}",
+            where="--token-hours",
+            fix="A token is for a day or a few; new ones: crisp sites token NAME",
+        )
 
 
 def _insist_on_several_hospitals(study: Study) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from crisp_core.errors import RunStateError, UsageError
 from crisp_core.schema.frozen import Frozen
@@ -16,6 +17,7 @@ from crisp_core.schema.study import Study
 from crisp_server.home import CoordinatorHome
 
 DEFAULT_PORT = 8443
+LONGEST_TOKEN_HOURS = 24.0 * 365
 _ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(?::(?P<port>\d+))?")
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -29,7 +31,19 @@ class CoordinatorSettings(Frozen):
     port: Port
     superlink_port: Port
     join_port: Port
-    token_hours: Annotated[float, Field(gt=0)] = 72.0
+    token_hours: Annotated[float, Field(gt=0, le=LONGEST_TOKEN_HOURS)] = 72.0
+
+    @field_validator("bind")
+    @classmethod
+    def _an_ip_address(cls, bind: str) -> str:
+        return str(ip_address(bind.removeprefix("[").removesuffix("]")))
+
+    @model_validator(mode="after")
+    def _three_ports(self) -> CoordinatorSettings:
+        if len({self.port, self.superlink_port, self.join_port}) < 3:  # noqa: PLR2004 - as its name says
+            message = "port, superlink_port and join_port must differ"
+            raise ValueError(message)
+        return self
 
     @property
     def host(self) -> str:
@@ -41,6 +55,11 @@ class CoordinatorSettings(Frozen):
         """HOST:PORT of the SuperLink, on this machine only."""
         return f"127.0.0.1:{self.superlink_port}"
 
+    @property
+    def listen(self) -> str:
+        """ADDRESS:PORT that nginx listens on."""
+        return place(self.bind, self.port)
+
     def text(self) -> str:
         """Write the file, each option explained."""
         explained = (f"# {_MEANINGS[key]}\n{key} = {json.dumps(value)}\n" for key, value in self)
@@ -51,7 +70,7 @@ class CoordinatorSettings(Frozen):
 
 _MEANINGS = {
     "address": "What hospitals connect to, HOST:PORT. After a change: `crisp renew`, new tokens.",
-    "bind": "Address of this machine that nginx listens on; 0.0.0.0 is every one.",
+    "bind": "Address of this machine that nginx listens on; 0.0.0.0 is every one, :: of IPv6.",
     "port": "Port that nginx listens on: the only one to open in the firewall, for TLS from the "
     "hospitals.",
     "superlink_port": "Port of Flower's SuperLink on 127.0.0.1. Whoever is logged in here "
@@ -66,6 +85,10 @@ def split_address(text: str) -> tuple[str, int]:
 
     Raises:
         UsageError: If it is something else.
+
+    Examples:
+        >>> split_address("[2001:DB8:0::1]:9000"), split_address("fl.hospital.example")
+        (('2001:db8::1', 9000), ('fl.hospital.example', 8443))
     """
     found = _ADDRESS.fullmatch(text)
     port = int(found["port"] or DEFAULT_PORT) if found else 0
@@ -76,7 +99,20 @@ def split_address(text: str) -> tuple[str, int]:
             where="the address of the coordinator",
             fix="Give the name that hospitals will connect to, like fl.hospital.example:8443",
         )
-    return found["host"].strip("[]"), port
+    return _as_certified(found["host"].strip("[]")), port
+
+
+def _as_certified(host: str) -> str:
+    """Write an IPv6 address as its certificate does."""
+    try:
+        return str(IPv6Address(host))
+    except ValueError:
+        return host
+
+
+def place(host: str, port: int) -> str:
+    """Write HOST:PORT, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def study_of(home: CoordinatorHome) -> Study:
@@ -110,7 +146,8 @@ def load_settings(path: Path) -> CoordinatorSettings:
         fix += "with --home, or make one: crisp provision STUDY.toml --address HOST"
     except ValidationError as error:
         fault = error.errors()[0]
-        got = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+        words = fault["msg"].removeprefix("Value error, ")
+        got = ": ".join([*map(str, fault["loc"]), words])
         fix = "Correct that line"
     except ValueError as error:  # not TOML, or not UTF-8
         got, fix = str(error), "Mend that line"

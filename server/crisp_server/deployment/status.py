@@ -73,21 +73,21 @@ def _word(entry: RosterEntry, presence: str) -> str:
 
 def _sentence(run: RunFolder | None, *, up: bool, absent: list[str]) -> str:
     """Say in one line how the federation stands: the worst that is true comes first."""
-    if run is None:
+    events = events_of(run) if run else []
+    if run is None or not events:
         waiting = f"; waiting for {', '.join(absent)}" if absent and up else ""
         return f"no run yet{waiting}" if up else "not up: start it with `crisp up`"
-    events = events_of(run)
-    last = events[-1] if events else {"event": ""}
+    last = events[-1]
     if last["event"] == "failed":
         return f"failed: {last['sentence']}"
     if last["event"] == "finished":
         return f"{_degraded(run)}finished: {run.path / 'report.html'}"
     if conductor(run) is None:
-        return f"{_degraded(run)}stopped: continue with `crisp resume {run.path}`"
+        first = "" if up else "`crisp up`, then "
+        return f"{_degraded(run)}stopped: continue with {first}`crisp resume {run.path}`"
     steps = f"{_steps_done(events)} of at most {step_count(run.study)} steps"
-    if absent:
-        return f"{_degraded(run)}waiting for {', '.join(absent)}, {steps}"
-    return f"{_degraded(run)}running, {steps}"
+    state = f"waiting for {', '.join(absent)}" if absent else "running"
+    return f"{_degraded(run)}{state if up else 'not up: start it with `crisp up`'}, {steps}"
 
 
 def _degraded(run: RunFolder) -> str:

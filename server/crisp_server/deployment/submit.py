@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from crisp_core.errors import ConnectionFailedError, ProcessError, RunStateError
+from pydantic import ValidationError
+
+from crisp_core.errors import ConnectionFailedError, ProcessError, RunStateError, UsageError
 from crisp_core.files.atomic import write_text
 from crisp_core.processes.lock import only_one
+from crisp_core.schema.study import FederationConfig, Study
 from crisp_core.schema.summary import RunSummary
 from crisp_server.deployment.control import Control, FlowerRun, connected
 from crisp_server.deployment.serverapp import conductor, end, holder
 from crisp_server.deployment.settings import study_of
+from crisp_server.events import read_events
 from crisp_server.home import CoordinatorHome
 from crisp_server.roster import Roster
 from crisp_server.simulate import facts_of, failure_of, reported
@@ -35,19 +40,50 @@ POLL_S = 0.5
 ASK_FLOWER_S = 5.0
 
 
-def opened_run(home: CoordinatorHome, command: str) -> RunFolder:
+def opened_run(home: CoordinatorHome, command: str, accepted: Collection[str] = ()) -> RunFolder:
     """Open the run of this home's study, or begin it.
 
+    Args:
+        home: The coordinator's folder.
+        command: What was typed.
+        accepted: Errors of the data verdict, as `site:what`, that a person takes for false alarms.
+
     Raises:
-        RunStateError: If the folder cannot be used.
+        RunStateError: If the folder cannot be used, or its run is that of another study.
+        UsageError: If what is accepted is no name of such an error.
     """
-    study = study_of(home)
+    study = _accepting(study_of(home), accepted)
     path = home.runs / study.name
-    if RunFolder.started(path):
-        run = RunFolder.open(path)
-        run.note_command(command)
-        return run
-    return RunFolder.create(path, study, facts_of(ENGINE, command, str(home.path.resolve())))
+    if not RunFolder.started(path):
+        return RunFolder.create(path, study, facts_of(ENGINE, command, str(home.path.resolve())))
+    run = RunFolder.open(path)
+    if run.study.hash() != study.hash():
+        raise RunStateError(
+            expected="a run of the study that this home holds now",
+            got="one of another study of the same name",
+            where=str(path),
+            fix="Put study.json back as it was; a changed study is another one, which hospitals "
+            "approve anew: crisp provision with another --home",
+        )
+    run.note_command(command)
+    if accepted:
+        run.accept(study.federation.accept_verdict)
+    return run
+
+
+def _accepting(study: Study, accepted: Collection[str]) -> Study:
+    """Return the study that takes these errors of the data verdict for false alarms as well."""
+    names = (*study.federation.accept_verdict, *accepted)
+    federation = study.federation.model_dump() | {"accept_verdict": names}
+    try:
+        return study.model_copy(update={"federation": FederationConfig.model_validate(federation)})
+    except ValidationError:
+        raise UsageError(
+            expected="SITE:WHAT, such as north:spacing",
+            got=", ".join(accepted),
+            where="--accept",
+            fix="Copy the name from the message of the data verdict",
+        ) from None
 
 
 def carry_on(run: RunFolder, say: Callable[[str], None]) -> RunSummary:
@@ -96,12 +132,7 @@ def is_finished(run: RunFolder) -> bool:
 
 def events_of(run: RunFolder, start: int = 0) -> list[dict[str, Any]]:
     """Return the run's events from byte `start` of their file."""
-    path = run.path / "events.jsonl"
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8") as file:
-        file.seek(start)
-        return [json.loads(line) for line in file if line.endswith("\n")]
+    return read_events(run.path / "events.jsonl", start)[0]
 
 
 def _size(run: RunFolder) -> int:
@@ -160,8 +191,10 @@ class _Following:
         """Take up what an earlier `crisp run` has submitted, if a process conducts it."""
         if conductor(self._run) is None or not self._note.is_file():
             return None
-        run_id = int(json.loads(self._note.read_text())["run_id"])
-        return _Attempt(run_id, _size(self._run), seen=True)
+        with suppress(OSError, ValueError, KeyError, TypeError):  # damaged: submitted anew
+            run_id = int(json.loads(self._note.read_text())["run_id"])
+            return _Attempt(run_id, _size(self._run), seen=True)
+        return None
 
     def _submitted(self) -> _Attempt:
         """Submit the run, when nobody else conducts it any more and no older one can begin to."""

@@ -14,12 +14,12 @@ from http.client import HTTPException, HTTPSConnection
 from crisp_core.errors import ProcessError, UntrustedError
 from crisp_core.processes.lock import only_one
 from crisp_core.processes.supervisor import ChildStatus, Supervisor
-from crisp_core.trust.certificates import days_left, names_in
+from crisp_core.trust.certificates import days_left, names_in, read_certificate
 from crisp_core.trust.keys import read_private
 from crisp_server.deployment.children import children_of
 from crisp_server.deployment.join_service import JoinService, serving
 from crisp_server.deployment.registrar import Registrar
-from crisp_server.deployment.settings import CoordinatorSettings, load_settings
+from crisp_server.deployment.settings import CoordinatorSettings, load_settings, place
 from crisp_server.home import CoordinatorHome
 from crisp_server.roster import Roster
 
@@ -27,6 +27,8 @@ STATE_FILE = "coordinator.json"
 TICK_S = 0.25
 STOP_GRACE_S = 10.0
 SOON_DAYS = 30
+_EVERY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared
+"""Where this machine finds itself when it listens on every address."""
 
 
 def up(home: CoordinatorHome, say: Callable[[str], None], is_ending: Callable[[], bool]) -> None:
@@ -110,7 +112,7 @@ def _ready(home: CoordinatorHome, settings: CoordinatorSettings, registrar: Regi
 def _answers(home: CoordinatorHome, settings: CoordinatorSettings) -> bool:
     """Tell whether the open port answers with our certificate."""
     trusted = ssl.create_default_context(cafile=str(home.authority))
-    host = "127.0.0.1" if settings.bind == "0.0.0.0" else settings.bind  # noqa: S104 - compared
+    host = _EVERY.get(settings.bind, settings.bind)
     trusted.check_hostname = host == "127.0.0.1"
     connection = HTTPSConnection(host, settings.port, timeout=TICK_S * 4, context=trusted)
     try:
@@ -127,10 +129,8 @@ def _check_trust(
 ) -> None:
     """Insist on certificates that hold and on keys that are ours alone."""
     read_private(home.certificate_key)
-    certificate = home.certificate.read_text()
-    left = min(
-        days_left(text, datetime.now(UTC)) for text in (certificate, home.authority.read_text())
-    )
+    certificate, authority = map(read_certificate, (home.certificate, home.authority))
+    left = min(days_left(text, datetime.now(UTC)) for text in (certificate, authority))
     if left <= 0:
         raise UntrustedError(
             expected="a certificate that holds",
@@ -158,14 +158,14 @@ def _check_ports(settings: CoordinatorSettings) -> None:
         "join_port": (local, settings.join_port),
     }
     for name, (host, port) in ports.items():
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError as error:
                 raise ProcessError(
                     expected="a port that this user may listen on and nobody else does",
-                    got=f"{host}:{port}: {error.strerror}",
+                    got=f"{place(host, port)}: {error.strerror}",
                     where=f"{name} in coordinator.toml",
                     fix="Stop what listens there (ss -tlnp), or change the port",
                 ) from None

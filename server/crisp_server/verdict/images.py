@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from crisp_core.schema.description import DataProfile, Level, Triple, VerdictLine
+from crisp_core.schema.description import UNLIKE, DataProfile, Level, Triple, VerdictLine
 from crisp_core.schema.study import Study
 from crisp_server.verdict.votes import Outvoted, Profiles, outvoted
 
@@ -15,8 +15,6 @@ NOTICEABLE = (2.0, 2.0, 2.0)
 """Factor between two sites' spacings along D, H, W from which a reader is told."""
 TOO_FAR = (5.0, 3.0, 3.0)
 """Factor that stops a study; slices may differ more than rows and columns."""
-UNLIKE = 3.0
-"""Factor between the least and the greatest spacing within one site."""
 EXCHANGED = 3.0
 """Factor by which a volume is longer along one axis, and shorter along another, than it can be."""
 VOLUMES = 5.0
@@ -142,14 +140,13 @@ def _figures(one: Outvoted, figures: Mapping[str, float], unit: str) -> str:
 
 
 def _mixed(site: str, profile: DataProfile) -> Iterator[VerdictLine]:
-    pairs = zip(SPACINGS, profile.spacing_mm_least, profile.spacing_mm_most, strict=True)
-    wide = [f"{name} {a:.3g} to {b:.3g} mm apart" for name, a, b in pairs if b > UNLIKE * a]
-    if wide:
+    if profile.unlike_spacings:
         yield VerdictLine(
             site=site,
             level="warning",
             what="spacing",
-            sentence=f"its own cases differ: {', '.join(wide)}",
+            sentence=f"its own cases differ: in {profile.unlike_spacings} voxels are more than "
+            f"{UNLIKE:g} times as long or as short as its median",
             fix="Look at the cases far out with `crisp-client check`",
         )
 

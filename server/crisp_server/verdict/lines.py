@@ -68,12 +68,13 @@ def insist_on_fit(descriptions: Descriptions, lines: Sequence[VerdictLine]) -> N
         f"{line.site} ({case_count(descriptions[line.site])} cases): {line.sentence}. {line.fix}"
         for line in errors
     )
-    names = ", ".join(f'"{line.name}"' for line in errors)
+    names = " ".join(f"--accept {line.name}" for line in errors)
     raise StudyError(
         expected="data that belong together at every site",
         got=told,
         where="data verdict before round 1",
-        fix=f"Mend it there, or set federation.accept_verdict = [{names}] if it is a false alarm",
+        fix=f"Mend it there; if it is a false alarm, `crisp run {names}` (in a simulation: "
+        "federation.accept_verdict)",
     )
 
 
