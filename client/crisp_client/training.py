@@ -49,6 +49,7 @@ def train_round(
     study, key = site.study, (site.settings.site, "train", plan.generation, plan.round_number)
     source = BatchSource(site, plan, keyed_generator(study.seed, *key))
     optimizer = torch.optim.Adam(segmenter.parameters(), lr=study.training.learning_rate)
+    optimizer.register_step_pre_hook(_drawn_back(optimizer, study.training.proximal))
     segmenter.train()
     with bench.seeded(study.seed, *key, "dropout"):
         steps = [_step(segmenter, optimizer, source, number, bench) for number in _numbers(plan)]
@@ -62,6 +63,23 @@ def train_round(
         noise_ratio=last.noise_ratio if math.isfinite(last.noise_ratio) else None,
         seconds=time.monotonic() - began,
     )
+
+
+def _drawn_back(optimizer: torch.optim.Optimizer, strength: float) -> Callable[..., None]:
+    """Return what adds mu (w - w_sent) to the gradients before each step; nothing for mu = 0.
+
+    Source:
+        Li et al., "Federated Optimization in Heterogeneous Networks", MLSys 2020, equation 2.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    sent = [weight.detach().clone() for weight in weights] if strength else []
+
+    def hook(*_: object) -> None:
+        for weight, start in zip(weights, sent, strict=False):
+            if weight.grad is not None:
+                weight.grad.add_(weight.detach() - start, alpha=strength)
+
+    return hook
 
 
 def _numbers(plan: TrainPlan) -> range:

@@ -38,6 +38,16 @@ def group_count(channels: int) -> int:
     return next(count for count in range(most, 0, -1) if channels % count == 0)
 
 
+def running_statistics(module: nn.Module) -> frozenset[str]:
+    """Return the names of every BatchNorm's running mean and variance in the module's state."""
+    return frozenset(
+        f"{name}.{kind}" if name else kind
+        for name, child in module.named_modules()
+        if isinstance(child, BatchNorm) and child.track_running_stats
+        for kind in ("running_mean", "running_var")
+    )
+
+
 @contextmanager
 def frozen_running_statistics(module: nn.Module) -> Iterator[None]:
     """Let every BatchNorm in training mode use its batch's statistics without remembering them."""

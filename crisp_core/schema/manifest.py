@@ -26,6 +26,8 @@ class Progress(Frozen):
     """One entry per finished generation."""
     generation_models: tuple[str, ...] = ()
     """Content hash of M(1), M(2), …"""
+    aggregation_memory: str = ""
+    """Content hash of what the aggregation rule keeps between rounds; empty for most rules."""
     converged_at: int | None = None
     final: dict[str, Evaluation] = Field(default_factory=dict)
     site_seconds: float = 0.0

@@ -16,6 +16,18 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 VerdictName = Annotated[str, Field(pattern=r"^[^:]+:[a-z]+$")]
+Aggregation = Literal[
+    "fedavg",
+    "fedavgm",
+    "fedadam",
+    "fedyogi",
+    "fedadagrad",
+    "median",
+    "trimmed-mean",
+    "krum",
+    "multi-krum",
+    "geometric-median",
+]
 Method = Literal[
     "fedavg", "fedavg-2.5d", "crisp-paper", "crisp-no-squeeze", "crisp", "local", "pooled"
 ]
@@ -90,6 +102,8 @@ class TrainingConfig(Frozen):
     decay_power: Annotated[float, Field(ge=0)] = 0.9
     loss: Literal["dice", "dice_ce"] = "dice"
     augmentation: Literal["none", "conventional", "frequency-style", "full"] = "conventional"
+    proximal: Annotated[float, Field(ge=0)] = 0.0
+    """mu of FedProx: how strongly a site's weights are drawn back to those it was sent."""
 
 
 class CrispConfig(Frozen):
@@ -132,6 +146,7 @@ class FederationConfig(Frozen):
     rounds: Count = 2
     quorum: Count | None = None
     timeout_s: Positive = 3600.0
+    aggregation: Aggregation = "fedavg"
     late: Literal["drop", "next-round"] = "drop"
     admission: Literal["checked", "finite"] = "checked"
     accept_verdict: tuple[VerdictName, ...] = ()

@@ -99,6 +99,8 @@ def _trained(
     progress = state.progress.model_copy(
         update={
             "rounds": (*state.progress.rounds, result.summary),
+            "aggregation_memory": run.keep_model(result.memory) if result.memory else "",
+            "warnings": tuple(dict.fromkeys((*state.progress.warnings, *result.notes))),
             "site_seconds": state.progress.site_seconds + spent,
         }
     )

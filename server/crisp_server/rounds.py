@@ -10,13 +10,13 @@ from pydantic import ValidationError
 
 from crisp_core.arrays import Parameters
 from crisp_core.errors import HintsMissingError, QuorumError, UpdateRefusedError
-from crisp_core.numerics.average import weighted_mean
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import HintPlan, TrainFigures, TrainPlan
 from crisp_core.schema.record import Action
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import RoundSummary
 from crisp_server.admission import Change, admit, change, unlike_others
+from crisp_server.aggregation import next_model
 from crisp_server.sites import SiteReply, Sites
 from crisp_server.steps import TrainRound
 from crisp_server.store import RunFolder
@@ -32,6 +32,10 @@ class RoundResult:
 
     parameters: Parameters
     summary: RoundSummary
+    memory: Parameters
+    """What the aggregation rule keeps for its next round."""
+    notes: tuple[str, ...]
+    """What a reader must know of how the rule worked."""
 
 
 def train_round(
@@ -42,7 +46,7 @@ def train_round(
     sites: Sites,
     run: RunFolder,
 ) -> RoundResult:
-    """Train one round at every source and average what is admitted, weighted by case count.
+    """Train one round at every source and make the next model of what is admitted.
 
     Each update goes to disk as it arrives and is read back one at a time in the order of the site
     names: memory holds one update, and the order of arrival cannot move a bit.
@@ -75,7 +79,8 @@ def train_round(
     taken.compare()
     _insist_on_quorum(study, step, taken)
     names = sorted(taken.trained)
-    mean = weighted_mean((run.spooled(site) for site in names), [taken.weight(s) for s in names])
+    weights = {site: taken.weight(site) for site in names}
+    outcome = next_model(study, parameters, run.aggregation_memory(), weights, run)
     taken.close()
     summary = RoundSummary(
         generation=step.generation,
@@ -84,7 +89,7 @@ def train_round(
         missing=taken.missing,
         late=taken.late,
     )
-    return RoundResult(mean, summary)
+    return RoundResult(outcome.parameters, summary, outcome.memory, outcome.notes)
 
 
 class _Taken:

@@ -148,7 +148,7 @@ class RunFolder:
             ledger_length=len(self.ledger),
         )
         write_text(self.path / "state.json", state.model_dump_json())
-        self._prune({state.model, *progress.generation_models})
+        self._prune({state.model, progress.aggregation_memory, *progress.generation_models})
 
     def load(self) -> tuple[Parameters, Progress] | None:
         """Return the last saved state, or None; nothing on the disk changes.
@@ -158,6 +158,12 @@ class RunFolder:
         """
         state = self._saved()
         return (self.model(state.model), state.progress) if state else None
+
+    def aggregation_memory(self) -> Parameters:
+        """Return what the aggregation rule kept when the last state was saved."""
+        state = self._saved()
+        kept = state.progress.aggregation_memory if state else ""
+        return self.model(kept) if kept else {}
 
     def rewind_ledger(self) -> None:
         """Drop the ledger's lines after the last saved state: what they tell of happens again."""

@@ -142,6 +142,22 @@ def test_training_moves_the_weights_and_repeats_itself_to_the_bit(tmp_path: Path
     assert trained() == trained() != content_hash(to_arrays(segmenter_of(study)))
 
 
+def test_a_proximal_term_keeps_a_site_near_the_model_it_was_sent(tmp_path: Path) -> None:
+    settings, study = east(tmp_path)
+    sent = to_arrays(segmenter_of(study))
+
+    def distance(proximal: float) -> float:
+        chosen = study.model_copy(
+            update={"training": study.training.model_copy(update={"proximal": proximal})}
+        )
+        segmenter = segmenter_of(chosen)
+        train_round(open_cases(settings, chosen), segmenter, plan(1, 8), workbench_of(settings))
+        moved = to_arrays(segmenter)
+        return sum(float(np.square(moved[name] - sent[name]).sum()) for name in sent)
+
+    assert distance(100.0) < 0.5 * distance(0.0)
+
+
 def test_a_loss_that_is_not_finite_stops_the_round(tmp_path: Path) -> None:
     settings, study = east(tmp_path, training={"learning_rate": 1e30, "steps": 50})
     site = open_cases(settings, study)
