@@ -16,7 +16,13 @@ import pytest
 from federation.deployment import COORDINATOR, Federation, federation, small_study, toml
 from federation.hosts import needs_hosts
 
-pytestmark = [pytest.mark.flower, pytest.mark.slow, pytest.mark.timeout(400), needs_hosts]
+pytestmark = [
+    pytest.mark.flower,
+    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.timeout(400),
+    needs_hosts,
+]
 
 SUBMIT = """
 import hashlib, sys

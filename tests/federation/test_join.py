@@ -15,8 +15,9 @@ from crisp_client.joining import JoinResult, join
 from crisp_client.settings import load_settings
 from crisp_core.errors import UntrustedError
 from crisp_core.trust.keys import load_signing_key, public_pem
+from crisp_server.deployment.invitations import invite, shut_out
 from crisp_server.deployment.join_service import JoinService, serving
-from crisp_server.deployment.provision import invite, renew_certificate, shut_out
+from crisp_server.deployment.provision import renew_certificate
 from crisp_server.deployment.settings import load_settings as coordinator_settings
 from crisp_server.home import CoordinatorHome
 from crisp_server.roster import Roster

@@ -16,7 +16,7 @@ from synthetic import write_site
 from crisp_core.errors import StudyError
 from crisp_core.files.phantom_cohort import write_phantom
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), needs_hosts]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900), needs_hosts]
 
 PATIENTS = 8
 VENDORS = {"east": "vendor-a", "north": "vendor-b", "south": "vendor-c", "west": "vendor-d"}
@@ -99,7 +99,6 @@ def test_s14_no_case_or_patient_is_named_to_the_coordinator(odd: Federation) -> 
     assert not [name for name in names if any(name.encode() in text for text in texts)]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(("whole_count", "unreadable", "ends"), [(1910, 48, 0), (1000, 999, 3)])
 def test_s13_unreadable_cases_are_left_out_and_counted_or_stop_the_hospital(
     tmp_path: Path, whole_count: int, unreadable: int, ends: int

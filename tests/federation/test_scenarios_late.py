@@ -8,7 +8,13 @@ import pytest
 from federation.deployment import Federation, Run, federation, small_study
 from federation.hosts import needs_hosts
 
-pytestmark = [pytest.mark.flower, pytest.mark.slow, pytest.mark.timeout(600), needs_hosts]
+pytestmark = [
+    pytest.mark.flower,
+    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.timeout(600),
+    needs_hosts,
+]
 
 TIMEOUT_S = 25
 SLOW, RESTARTED, RETURNED, DEAD, LAST = 2, 4, 5, 7, 9

@@ -57,6 +57,7 @@ def test_a_study_over_tls_ends_with_the_bytes_of_the_inline_engine(
     assert (inline.path / "model.safetensors").read_bytes() == first.model()
 
 
+@pytest.mark.long
 def test_s22_another_order_of_arrival_gives_the_same_bytes(whole: Federation, first: Run) -> None:
     expected, order = first.model(), arrivals(first)
     whole.order(order[0], {"deed": "late", "seconds": 5})
@@ -68,6 +69,7 @@ def test_s22_another_order_of_arrival_gives_the_same_bytes(whole: Federation, fi
     assert again.model() == expected
 
 
+@pytest.mark.long
 def test_s7_a_server_that_dies_while_it_writes_goes_on_from_the_state_before(
     whole: Federation, first: Run
 ) -> None:

@@ -12,7 +12,13 @@ import pytest
 from federation.deployment import COORDINATOR, Federation, federation, small_study
 from federation.hosts import needs_hosts
 
-pytestmark = [pytest.mark.flower, pytest.mark.slow, pytest.mark.timeout(600), needs_hosts]
+pytestmark = [
+    pytest.mark.flower,
+    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.timeout(600),
+    needs_hosts,
+]
 
 TIMEOUT_S = 20
 

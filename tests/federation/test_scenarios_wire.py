@@ -14,7 +14,7 @@ from federation.tcp_proxy import Proxy
 
 from crisp_core.files.checkpoint import read_parameters
 
-pytestmark = [pytest.mark.slow, needs_hosts]
+pytestmark = [pytest.mark.slow, pytest.mark.long, needs_hosts]
 
 MEGABIT_S = 4
 WIDTH = 64
@@ -73,7 +73,6 @@ def test_s6_an_answer_lost_on_a_slow_line_is_sent_again_and_counts_once(by_relay
     whole.type(COORDINATOR, "crisp", "audit")
 
 
-@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_s2_a_line_that_is_cut_for_six_minutes_in_the_gather_costs_one_round_at_most(
     tmp_path: Path,
@@ -96,7 +95,6 @@ def test_s2_a_line_that_is_cut_for_six_minutes_in_the_gather_costs_one_round_at_
         assert len(run.rounds) == 4
 
 
-@pytest.mark.long
 @pytest.mark.timeout(2400)
 def test_s12_a_model_of_544_megabytes_passes(tmp_path: Path) -> None:
     """One step at two hospitals; the time of the round and the memory it took are kept."""
