@@ -11,8 +11,6 @@ import os
 import signal
 import socket
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,17 +25,17 @@ from crisp_client.errand import (
 )
 from crisp_client.home import SiteHome
 from crisp_core.errors import CrispError, ProcessError
+from crisp_core.processes.leash import leave_with
 
 SILENCE_S = 60.0
 """A client that connects and says nothing must not keep the others waiting."""
-WATCH_S = 1.0
 
 
 def main() -> None:
     """Serve until SIGTERM, or until the process that started this one is gone."""
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch is first imported
     signal.signal(signal.SIGTERM, _leave)
-    threading.Thread(target=_leave_without, args=(os.getppid(),), daemon=True).start()
+    leave_with(os.getppid())
     try:
         serve(SiteHome(Path(sys.argv[1])).resident)
     except CrispError as error:
@@ -108,12 +106,6 @@ def _listening(path: Path) -> Iterator[socket.socket]:
 def _leave(number: int, frame: FrameType | None) -> None:
     del number, frame
     raise SystemExit(0)
-
-
-def _leave_without(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(WATCH_S)
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

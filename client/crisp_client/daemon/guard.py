@@ -27,6 +27,7 @@ from flwr.supernode.runtime import run_clientapp
 import crisp_client.flower  # noqa: F401 - loaded before the task comes, not after
 from crisp_client.daemon.replaced import quick, replace_names
 from crisp_core.errors import PolicyError
+from crisp_core.processes.leash import leave_with
 
 MANIFEST = "pyproject.toml"
 PARTS = [".info/CONTENT", MANIFEST]
@@ -55,11 +56,9 @@ def _work(task: dict[str, str], guard: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with Path(os.devnull).open() as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())  # else a dead guard would still seem to read
+    leave_with(guard)
     run_clientapp.run_clientapp(
-        runtime_api_address=task["address"],
-        token=task["token"],
-        insecure=True,
-        parent_pid=guard,
+        runtime_api_address=task["address"], token=task["token"], insecure=True
     )
 
 
