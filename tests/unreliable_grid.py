@@ -122,6 +122,8 @@ class Fate:
     error: int = 0
     gone_s: float = 0.0
     """With an error: how long the node is then offline."""
+    holds_s: float = 0.0
+    """How long whoever pulls the answer waits for its parts."""
 
 
 class UnreliableGrid(Grid):
@@ -134,7 +136,7 @@ class UnreliableGrid(Grid):
         self.fates: dict[str, list[Fate]] = defaultdict(list)
         self.sent: list[tuple[str, str]] = []
         self.ttls: list[float] = []
-        self._waiting: dict[str, tuple[float, Message]] = {}
+        self._waiting: dict[str, tuple[float, Message, float]] = {}
         self.set_run(Run.create_empty(run_id=1))
 
     def set_run(self, run: Run) -> None:
@@ -173,9 +175,10 @@ class UnreliableGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterator[Message]:
         for message_id in list(message_ids):
-            ready_at, reply = self._waiting.get(message_id, (NEVER, None))
+            ready_at, reply, holds_s = self._waiting.get(message_id, (NEVER, None, 0.0))
             if reply is not None and time.monotonic() >= ready_at:
                 del self._waiting[message_id]
+                time.sleep(holds_s)
                 yield reply
 
     def send_and_receive(self, messages, *, timeout=None) -> list[Message]:
@@ -195,7 +198,7 @@ class UnreliableGrid(Grid):
             reply.metadata.__dict__["_src_node_id"] = SUPERLINK_NODE_ID
         else:
             reply = self.hospitals[site].answer(message)
-        self._waiting[message_id] = (time.monotonic() + fate.after_s, reply)
+        self._waiting[message_id] = (time.monotonic() + fate.after_s, reply, fate.holds_s)
         return message_id
 
 

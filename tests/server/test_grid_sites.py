@@ -96,6 +96,17 @@ def test_a_dead_site_does_not_delay_a_round_that_has_its_quorum(tmp_path: Path) 
     assert took_s(began) < 3
 
 
+def test_an_answer_that_is_stuck_half_sent_costs_nobody_else_the_round(tmp_path: Path) -> None:
+    here = deployment(tmp_path, grid_study(quorum=2, timeout_s=0.5))
+    here.grid.fates |= {"west": [Fate(error=ErrorCode.MESSAGE_UNAVAILABLE, holds_s=0.7)]}
+    here.grid.fates |= {site: [Fate(after_s=0.1)] for site in ("east", "north")}
+
+    summary = one_round(here, GridSites(here.grid, here.run)).summary
+
+    assert sorted(summary.trained) == ["east", "north"]
+    assert list(summary.missing) == ["west"]
+
+
 def test_a_site_that_comes_back_in_the_round_is_asked_again_and_counts(tmp_path: Path) -> None:
     here = deployment(tmp_path, grid_study())  # quorum: all three
     here.grid.fates["west"] = [Fate(error=VANISHED, gone_s=0.4)]

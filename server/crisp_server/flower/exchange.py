@@ -90,18 +90,20 @@ class Exchange:
         news_at = time.monotonic()
         deadline = news_at + self._step.timeout_s
         while True:
-            self._send()
+            is_last = time.monotonic() >= deadline
+            if not is_last:
+                self._send()
             before = self._good_count, len(self.asked)
-            for site in list(self.asked):
+            for site in list(self.asked):  # once after the deadline too: one may have held us up
                 yield from self._pulled(site)
             now = time.monotonic()
-            if self._over() or now >= deadline:
+            if self._over() or is_last:
                 return
             if before != (self._good_count, len(self.asked)):
                 news_at = now
                 continue
             pause = max(POLL_S, PATIENCE * (now - news_at))
-            time.sleep(min(pause, SLOWEST_POLL_S, deadline - now))
+            time.sleep(max(0.0, min(pause, SLOWEST_POLL_S, deadline - now)))
 
     def _send(self) -> None:
         """Ask whoever is there and was not asked; say when it changes who is absent."""
