@@ -50,7 +50,8 @@ def quick(pull: Callable[..., Pulled]) -> Callable[..., Pulled]:
 
     It asks for a part that is not there yet again after 1, 2, … 10 s, at most 500 times. Meanwhile
     nobody else's answer is read: one whose line was cut in the middle would cost all of them the
-    round. So a part that does not come within three quarters of a minute of its turn is lost, and asked for again.
+    round. So a part that does not come within three quarters of a minute is lost, and its question
+    asked again.
     """
     waits = {"initial_backoff": FIRST_WAIT_S, "backoff_cap": LONGEST_WAIT_S}
     return partial(pull, max_tries_per_object=MOST_TRIES, **waits)
