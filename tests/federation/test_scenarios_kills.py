@@ -46,9 +46,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, dict
 
 
 def order_holds(whole: Federation, number: int) -> None:
-    """Let east and north work on this round until they are told otherwise."""
+    """Let east and north work on this round until they are told otherwise; not on the last."""
     for site in ("east", "north"):
-        whole.order(site, {"deed": "hold", "rounds": [number]})
+        whole.order(site, {"deed": "hold", "rounds": [number] if number < LAST else []})
 
 
 def recovery(whole: Federation, run: Run, number: int, place: str, child: str) -> float:
@@ -60,8 +60,7 @@ def recovery(whole: Federation, run: Run, number: int, place: str, child: str) -
     if child == "daemon":
         whole.start(place)
     again = whole.wait_until_replaced(place, child, old)
-    for site in ("east", "north"):  # held until the next round, whichever process asks
-        whole.order(site, {"deed": "hold", "rounds": [number + 1]})
+    order_holds(whole, number + 1)  # and no longer in this one, whichever process asks
     whole.wait_for(lambda: len(run.rounds) >= number, 300, f"round {number} after {child} died")
     whole_s = time.monotonic() - began
     note("kill", process=child, restarted_s=round(again, 1), round_done_s=round(whole_s, 1))

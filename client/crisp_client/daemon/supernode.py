@@ -2,10 +2,12 @@
 
 Flower's own returns from its main loop after an answer that it does not understand while another
 thread keeps the process alive, deaf for ever; loses a finished reply to one HTTP 500; does not say
-why it cannot connect; is locked out for a minute after it was killed; and knows no way to stop
-between two tasks. Arguments are those of `flower-supernode`. The file named in CRISP_CONTACT is
-touched at each heartbeat that the coordinator has answered. SIGUSR1 asks it to finish what it has
-begun, send it, and end.
+why it cannot connect; is locked out for a minute after it was killed; waits for ever for an app
+that was stopped; and knows no way to stop between two tasks.
+
+Arguments are those of `flower-supernode`. The file named in CRISP_CONTACT is touched at each
+heartbeat that the coordinator has answered. SIGUSR1 asks it to finish what it has begun, send it,
+and end.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
+from flwr.common.constant import SubStatus
 from flwr.proto.fleet_pb2 import (
     ActivateNodeRequest,
     ActivateNodeResponse,
@@ -36,6 +39,7 @@ from flwr.supercore.retry import RetryInvoker, http_retry
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import flower_supernode
 from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.nodestate import InMemoryNodeState, nodestate_factory
 
 from crisp_client.daemon.link import CONTACT_VARIABLE
 from crisp_client.daemon.replaced import quick, replace_names
@@ -139,6 +143,23 @@ class SiteClient(FleetHttpClient):
         return answer
 
 
+class SiteState(InMemoryNodeState):
+    """What the node knows of its tasks: one that ends without an answer is an error reply.
+
+    Flower's waits for ever for the answer of an app that was told to stop.
+    """
+
+    def finish_task(self, task_id: int, sub_status: str, details: str) -> bool:
+        """Finish a task; see to it that its message is answered."""
+        finished = super().finish_task(task_id, sub_status, details)
+        if finished and sub_status == SubStatus.FAILED:
+            tasks = self.get_tasks(task_ids=[task_id])
+            runs = [task.run_id for task in tasks]
+            self.get_messages_legacy(run_ids=runs, is_reply=False)  # else they wait for an app
+            self._on_task_tokens_expired(list(tasks))
+        return finished
+
+
 def _teach_flower() -> None:
     """Put our behaviour in the places of Flower's modules that this version has."""
     replace_names(heartbeat, HEARTBEAT_DEFAULT_INTERVAL=HEARTBEAT_S)
@@ -149,6 +170,7 @@ def _teach_flower() -> None:
         FleetHttpClient=SiteClient,
         make_simple_http_retry_invoker=_talkative_retries,
     )
+    replace_names(nodestate_factory, InMemoryNodeState=SiteState)
     replace_names(start_client_internal, time=_pace, pull_objects=quick(pull_objects))
 
 
