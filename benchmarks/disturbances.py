@@ -20,7 +20,7 @@ VICTIMS = (
 SOURCES = ("east", "north")
 ROLES = {**dict.fromkeys(SOURCES, "source"), "south": "held-out"}
 ROUNDS = 4 * len(VICTIMS)
-ROUND_STEPS = 150
+ROUND_STEPS = 30
 WORK_S = 6.0
 """Added to each round's work by order: long enough to be in its middle."""
 LIMIT_S = 300.0
@@ -38,6 +38,7 @@ def kills() -> dict[str, Any]:
     """
     tables = small_study(
         ROLES,
+        images={"size": [64, 64]},
         training={"steps": ROUND_STEPS * ROUNDS, "batch_size": 4},
         federation={"rounds": ROUNDS, "quorum": 1, "timeout_s": 240},
     )

@@ -52,7 +52,7 @@ def _kills(part: dict[str, Any]) -> str:
             _s(row["restarted_s"]),
             _s(row["recovered_s"]),
             "next answer of the site" if row["place"] != "coordinator" else "next saved step",
-            len(row["lost"]),
+            row["lost"],
         )
         for row in part["rows"]
     ]

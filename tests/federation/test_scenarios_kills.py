@@ -59,7 +59,8 @@ def recovery(whole: Federation, run: Run, number: int, place: str, child: str) -
     old = whole.kill(place, child)
     if child == "daemon":
         whole.start(place)
-    again = whole.wait_until_replaced(place, child, old)
+    whole.wait_until_replaced(place, child, old)
+    again = time.monotonic() - began
     order_holds(whole, number + 1)  # and no longer in this one, whichever process asks
     whole.wait_for(lambda: len(run.rounds) >= number, 300, f"round {number} after {child} died")
     whole_s = time.monotonic() - began

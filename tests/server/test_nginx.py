@@ -49,12 +49,18 @@ SHUT = [
 ]
 
 
+CONNECTION = "/v1/fleet/connection"
+
+
 class Told(http.server.BaseHTTPRequestHandler):
-    """Says which path arrived behind the proxy."""
+    """Says which path arrived behind the proxy, and over which of its connections."""
+
+    protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        body = f"arrived {self.path}".encode()
+        said = f"arrived {self.path}"
+        body = (f"{self.client_address[1]}" if self.path == CONNECTION else said).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -141,6 +147,12 @@ def test_what_is_passed_arrives_as_it_was_matched(home: CoordinatorHome) -> None
     assert asked(home, "POST", "/v1/fleet/PullMessages") == (200, "arrived /v1/fleet/PullMessages")
     found = asked(home, "POST", "/v1/control/../fleet/./x")
     assert found == (200, "arrived /v1/fleet/x")
+
+
+def test_one_connection_to_the_superlink_serves_many_questions(home: CoordinatorHome) -> None:
+    numbers = {asked(home, "POST", CONNECTION) for _ in range(3)}
+
+    assert len(numbers) == 1
 
 
 def test_a_chunk_of_an_array_passes_and_a_flood_does_not(home: CoordinatorHome) -> None:

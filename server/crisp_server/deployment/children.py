@@ -44,7 +44,7 @@ def children_of(home: CoordinatorHome, settings: CoordinatorSettings) -> tuple[C
             environment=environment,
             cwd=home.flower.resolve(),
             log=home.logs / f"{name}.jsonl",
-            keep_orphans=name == "superexec",  # a ServerApp outlives it: the run goes on
+            keep_orphans=name == "superexec",  # Flower ends a ServerApp itself, seconds after it
         )
         for name, command in commands.items()
     )
