@@ -52,11 +52,14 @@ class Process:
 
 
 def processes(whole: Federation, place: str) -> list[Process]:
-    """Return who runs on a host, each with its descendants that are not named themselves."""
+    """Return who runs on a host, each with its descendants that are not named themselves.
+
+    A copy of its parent is left out: the guard makes one for each task, which ends with it.
+    """
     names = _names(whole, place)
     found: dict[str, list[int]] = {name: [] for name in names.values()}
     for process_id in whole.net[place].process_ids():
-        if owner := _owner(process_id, names):
+        if (owner := _owner(process_id, names)) and not _is_copy(process_id):
             found[owner].append(process_id)
     return [_measured(name, process_ids) for name, process_ids in found.items() if process_ids]
 
@@ -85,6 +88,16 @@ def _owner(process_id: int, names: dict[int, str]) -> str:
             return names[process_id]
         process_id = _parent(process_id)
     return ""
+
+
+def _is_copy(process_id: int) -> bool:
+    with suppress(OSError):
+        return _words(process_id) == _words(_parent(process_id))
+    return False
+
+
+def _words(process_id: int) -> bytes:
+    return Path(f"/proc/{process_id}/cmdline").read_bytes()
 
 
 def _parent(process_id: int) -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
+from textwrap import fill
 from typing import Any
 
+WIDTH = 100
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "operations.md"
 HEAD = """# Operations
 
@@ -32,7 +34,15 @@ def page(parts: dict[str, Any]) -> str:
     both = {name: parts[name] for name in ("rounds", "rounds-without") if name in parts}
     whole = {**parts, "rounds": both} if both else parts
     sections = [section(whole[name]) for name, section in SECTIONS.items() if name in whole]
-    return "\n".join([HEAD, *sections])
+    return "\n".join(map(_folded, [HEAD, *sections]))
+
+
+def _folded(section: str) -> str:
+    """Break the lines of plain paragraphs."""
+    return "\n".join(
+        line if line.startswith(("|", "#")) else fill(line, WIDTH, break_on_hyphens=False)
+        for line in section.split("\n")
+    )
 
 
 def _commands(part: dict[str, Any]) -> str:
@@ -60,10 +70,12 @@ def _kills(part: dict[str, Any]) -> str:
     heads = ("killed", "at", "runs again", "recovered", "until", "site-rounds lost")
     return (
         "## What a SIGKILL costs\n\n"
-        f"One run of {part['rounds']} rounds, two sources; in the middle of each round but the "
-        f"first and the last one process is killed. The run {ending}. Seconds count from the kill, "
-        f"and hold the rest of the round's work, 6 s by order; a round without a kill takes "
-        f"{_s(part['round_s'])}.\n\n{_table(heads, rows)}\n\n{_surroundings(part)}\n"
+        f"One run of {part['rounds']} rounds, two sources, quorum 1; in the middle of "
+        f"{len(rows)} of them one process is killed. The run {ending}. Seconds count from the "
+        "kill, and hold the work of the round that is still to do or to do again, 6 s by order; a "
+        f"round without a kill takes {_s(part['round_s'])}. Site-rounds are lost when the other "
+        "source's answer ends the round first.\n\n"
+        f"{_table(heads, rows)}\n\n{_surroundings(part)}\n"
     )
 
 
@@ -78,14 +90,15 @@ def _rounds(part: dict[str, Any]) -> str:
         )
         for name, one in part.items()
     ]
-    last = [*part.values()][-1]
+    sites = next(iter(part.values()))["sites"]
+    where = "\n".join(map(_surroundings, part.values()))
     heads = ("resident worker", "rounds", "work, median", "beyond it, median", "beyond it, most")
     return (
         "## A round beyond the slowest site's work\n\n"
-        f"The study of `make demo` over TLS, {last['sites']} sites: wall time from the "
+        f"The study of `make demo` over TLS, {sites} sites: wall time from the "
         "question to the saved average, minus the longest training that a site reports. All sites "
         "share this machine's cores. Wanted: at most 4 s with the resident worker.\n\n"
-        f"{_table(heads, rows)}\n\n{_surroundings(last)}\n"
+        f"{_table(heads, rows)}\n\n{where}\n"
     )
 
 
