@@ -53,6 +53,11 @@ class SiteHome:
         return self.path / "ledger.jsonl"
 
     @property
+    def predictions(self) -> Path:
+        """Folder of the prediction log: what the released model answered here."""
+        return self.path / "predictions"
+
+    @property
     def logs(self) -> Path:
         """Logs of the daemon and its children, JSON lines."""
         return self.path / "logs"
