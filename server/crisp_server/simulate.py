@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 
 from crisp_core.errors import CrispError, StudyError, UsageError
+from crisp_core.files.released import released_of, write_released
 from crisp_core.report.page import write_report
 from crisp_core.schema.manifest import RunFacts, SiteSettings
 from crisp_core.schema.study import SiteEntry, Study
@@ -142,12 +143,13 @@ def carry_on(run: RunFolder, on_line: Callable[[str], None]) -> RunSummary:
 
 
 def reported(run: RunFolder) -> RunSummary:
-    """Write the report of a finished run.
+    """Write the report of a finished run, and `model.json` beside its weights.
 
     Raises:
         RunStateError: If the run is not finished, or its folder cannot be written.
     """
     summary = summarise(run)
+    write_released(run.path, released_of(summary))
     try:
         write_report(summary, run.path, panels_of(run))
     except OSError as error:

@@ -1,0 +1,104 @@
+"""The released model on disk: `model.json` beside `model.safetensors`; nothing is unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import fmean
+
+from crisp_core.arrays import Parameters
+from crisp_core.errors import UntrustedError, UsageError
+from crisp_core.files.atomic import write_text
+from crisp_core.files.checkpoint import content_hash, read_parameters
+from crisp_core.schema.messages import Evaluation
+from crisp_core.schema.released import ReleasedModel, SiteScore
+from crisp_core.schema.study import Study
+from crisp_core.schema.summary import RunSummary
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+
+
+def released_of(summary: RunSummary) -> ReleasedModel:
+    """Gather what a finished run says about its model."""
+    study = Study.model_validate_json(summary.study.canonical())
+    return ReleasedModel(
+        study=study,
+        study_hash=summary.study_hash,
+        model_hash=summary.model_hash,
+        generation=summary.selected_generation,
+        recursions=summary.pass_count,
+        sites={
+            name: _score(evaluation, held_out=name in study.held_out)
+            for name, evaluation in summary.final.items()
+        },
+        warnings=summary.warnings,
+        versions=summary.versions,
+        created=summary.finished,
+    )
+
+
+def write_released(folder: Path, model: ReleasedModel) -> None:
+    """Write `model.json` into the folder that holds the weights.
+
+    Raises:
+        RunStateError: If the folder cannot be written.
+    """
+    write_text(folder / CARD, model.model_dump_json(indent=1))
+
+
+def read_released(path: Path) -> tuple[ReleasedModel, Parameters]:
+    """Read a model that is whole: its weights are the ones that `model.json` was written for.
+
+    Args:
+        path: The folder of both files (a run folder is one), or the path of the weights.
+
+    Raises:
+        UsageError: If a file is absent or `model.json` cannot be read.
+        RunStateError: If the weights are no readable safetensors file.
+        UntrustedError: If the weights are not those that `model.json` names.
+    """
+    folder = path.parent if path.suffix == ".safetensors" else path
+    weights = path if path.suffix == ".safetensors" else folder / WEIGHTS
+    card = folder / CARD
+    for file in (weights, card):
+        if not file.is_file():
+            raise _no_model(file, "none")
+    try:
+        model = ReleasedModel.model_validate_json(card.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _no_model(card, _first_line(error)) from None
+    parameters, _ = read_parameters(weights)
+    if (found := content_hash(parameters)) != model.model_hash:
+        raise UntrustedError(
+            expected=f"weights {model.model_hash[:12]}, for which {CARD} was written",
+            got=found[:12],
+            where=str(weights),
+            fix="Take both files from one run; a changed file must not be used",
+        )
+    return model, parameters
+
+
+def _score(evaluation: Evaluation, *, held_out: bool) -> SiteScore:
+    answers = [case.answer.structures for case in evaluation.cases]
+    names = answers[0] if answers else ()
+    return SiteScore(
+        role="held-out" if held_out else "source",
+        split=evaluation.split,
+        cases=len(answers),
+        dice={name: fmean(structures[name].dice for structures in answers) for name in names},
+    )
+
+
+def _first_line(error: Exception) -> str:
+    """Say what is wrong with a card, without the page of pydantic."""
+    lines = str(error).splitlines()
+    return f"a damaged one ({'; '.join(line.strip() for line in lines[:3])})"
+
+
+def _no_model(file: Path, got: str) -> UsageError:
+    return UsageError(
+        expected=f"a released model: a folder with {WEIGHTS} and {CARD}",
+        got=f"{got} at {file.name}",
+        where=str(file.parent),
+        fix="Name the folder of a finished run; `crisp report RUN` writes its model.json again",
+    )

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_samples import run_summary
+
+from crisp_core.arrays import Parameters
+from crisp_core.errors import RunStateError, UntrustedError, UsageError
+from crisp_core.files.checkpoint import content_hash, write_parameters
+from crisp_core.files.released import read_released, released_of, write_released
+from crisp_core.schema.released import ReleasedModel
+
+WEIGHTS: Parameters = {"b": np.float32([1, 2]), "a": np.arange(3)}
+
+
+def released(folder: Path) -> ReleasedModel:
+    """A run folder with a model, as a finished run leaves it."""
+    summary = run_summary().model_copy(update={"model_hash": content_hash(WEIGHTS)})
+    model = released_of(summary)
+    write_parameters(folder / "model.safetensors", WEIGHTS, {})
+    write_released(folder, model)
+    return model
+
+
+def test_a_released_model_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    model = released(tmp_path)
+
+    for place in (tmp_path, tmp_path / "model.safetensors"):
+        found, weights = read_released(place)
+        assert found == model
+        assert list(weights) == ["b", "a"]
+        assert weights["a"].tolist() == [0, 1, 2]
+
+
+def test_a_released_model_says_how_each_site_did(tmp_path: Path) -> None:
+    summary = run_summary()
+
+    score = released_of(summary).sites["vendor-d"]
+
+    cases = summary.final["vendor-d"].cases
+    mean = sum(case.answer.structures["myocardium"].dice for case in cases) / len(cases)
+    assert (score.role, score.cases) == ("held-out", len(cases))
+    assert score.dice["myocardium"] == pytest.approx(mean)
+
+
+def test_a_released_model_names_no_place_of_its_data(tmp_path: Path) -> None:
+    model = released(tmp_path)
+
+    assert all(site.data == () for site in model.study.sites.values())
+
+
+def test_other_weights_than_the_card_names_are_refused(tmp_path: Path) -> None:
+    released(tmp_path)
+    write_parameters(tmp_path / "model.safetensors", {**WEIGHTS, "a": np.arange(3) + 1}, {})
+
+    with pytest.raises(UntrustedError, match="must not be used"):
+        read_released(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        (lambda folder: (folder / "model.json").unlink(), UsageError),
+        (lambda folder: (folder / "model.safetensors").unlink(), UsageError),
+        (lambda folder: (folder / "model.json").write_text("{"), UsageError),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"\x80\x04."), RunStateError),
+    ],
+)
+def test_a_folder_that_holds_no_whole_model_is_named(tmp_path: Path, spoil, error) -> None:
+    released(tmp_path)
+    spoil(tmp_path)
+
+    with pytest.raises(error, match=r"model\.(json|safetensors)"):
+        read_released(tmp_path)
+
+
+def test_a_card_whose_study_was_changed_is_refused(tmp_path: Path) -> None:
+    released(tmp_path)
+    card = tmp_path / "model.json"
+    card.write_text(card.read_text().replace('"seed": 0', '"seed": 1'))
+
+    with pytest.raises(UsageError, match="study_hash is not that of the study"):
+        read_released(tmp_path)
