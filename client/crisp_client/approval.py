@@ -10,7 +10,7 @@ from crisp_client.policy import architecture_hash, load_policy, read_policy
 from crisp_core.arrays import Parameters
 from crisp_core.errors import UntrustedError
 from crisp_core.files.atomic import write_text
-from crisp_core.schema.messages import METRICS
+from crisp_core.schema.messages import ESSENTIAL, METRICS, OPTIONAL
 from crisp_core.schema.policy import Policy
 from crisp_core.schema.record import Action
 from crisp_core.schema.signed_study import SignedStudy
@@ -102,7 +102,12 @@ def write_policy(home: SiteHome, *, min_cohort: int = 5) -> None:
 
 def policy_text(*, min_cohort: int = 5) -> str:
     """Return the text of a policy that allows what a study needs and nothing more."""
-    return _TEXT.format(min_cohort=min_cohort, metrics=_quoted(METRICS), default=Policy())
+    return _TEXT.format(
+        min_cohort=min_cohort,
+        essential=len(ESSENTIAL),
+        metrics=_quoted(METRICS),
+        default=Policy(),
+    )
 
 
 def _entry(study: Study, now: datetime) -> str:
@@ -155,8 +160,11 @@ def _what_binds(study: Study, policy: Policy) -> Iterator[str]:
         yield f"policy.toml refuses {_named(missing)}: a site that trains cannot take part."
     if policy.max_rounds < rounds:
         yield f"policy.toml stops this study after {policy.max_rounds} of its {rounds} rounds."
-    if policy.metrics is not None and (kept := sorted(set(METRICS) - set(policy.metrics))):
+    allowed = set(METRICS if policy.metrics is None else policy.metrics)
+    if kept := sorted(set(ESSENTIAL) - allowed):
         yield f"policy.toml keeps {_named(kept)} here: the study, which needs them, cannot start."
+    if spared := sorted(set(OPTIONAL) - allowed):
+        yield f"policy.toml keeps {_named(spared)} here: the report goes without them."
     if policy.max_norm_out is not None:
         yield f"policy.toml: a round's change leaves at L2 norm {policy.max_norm_out:g} at most."
 
@@ -202,8 +210,9 @@ max_bytes_out = {default.max_bytes_out}
 # figure leaves. A group's name (column `group` of cases.csv) needs as many patients as well.
 min_cohort = {min_cohort}
 
-# Metrics that may leave; without the line all of them. A study needs every one: to keep one here is
-# to take no part, and the coordinator is told before the first round.
+# Metrics that may leave; without the line all of them. A study needs the first {essential}: to keep
+# one of those here is to take no part, and the coordinator is told before the first round. The
+# others may stay: the report then goes without them.
 # metrics = [{metrics}]
 
 # Whether pictures may leave. Nothing in this version sends any; they stay in the work folder.

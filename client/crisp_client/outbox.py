@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -13,6 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from crisp_client.redaction import redacted
 from crisp_client.requests import Request
 from crisp_core.arrays import AnyArray, Parameters
 from crisp_core.errors import (
@@ -25,8 +25,7 @@ from crisp_core.errors import (
 )
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import (
-    METRICS,
-    CaseFigures,
+    ESSENTIAL,
     Evaluation,
     HintFigures,
     SiteDescription,
@@ -67,8 +66,6 @@ LOG_BYTES = 5_000_000
 """Size at which `site.log` becomes `site.log.1`: a coordinator can have it written without end."""
 LONGEST_TEXT = 20_000
 """Characters of an error that are kept: the coordinator's own words may be in it."""
-FEWEST_OF_A_GROUP = 2
-"""Patients that share a group's name before it may leave, whatever the policy says."""
 
 
 @dataclass(frozen=True)
@@ -196,29 +193,15 @@ def _common(figures: Frozen | None, policy: Policy) -> Frozen | None:
     """Take out what few patients share."""
     if isinstance(figures, SiteDescription):
         return figures.under(policy)
-    if isinstance(figures, Evaluation):
-        groups = _common_groups(figures.cases, max(policy.min_cohort, FEWEST_OF_A_GROUP))
-        cases = tuple(
-            case if case.group in groups else case.model_copy(update={"group": ""})
-            for case in figures.cases
-        )
-        return figures.model_copy(update={"cases": cases})
-    return figures
-
-
-def _common_groups(cases: tuple[CaseFigures, ...], fewest: int) -> set[str]:
-    patients = defaultdict[str, set[str]](set)
-    for case in cases:
-        patients[case.group].add(case.patient)
-    return {group for group, members in patients.items() if len(members) >= fewest}
+    return redacted(figures, policy) if isinstance(figures, Evaluation) else figures
 
 
 def _metric_flaws(figures: Frozen | None, policy: Policy) -> Iterator[CrispError]:
-    """Refuse the whole answer: a measurement without one of its figures would not be one."""
+    """Refuse the whole answer: a measurement without one of these figures would not be one."""
     if policy.metrics is None or figures is None:
         return
-    fields = METRICS if isinstance(figures, Evaluation) else type(figures).model_fields
-    kept = sorted(set(METRICS).intersection(fields) - set(policy.metrics))
+    fields = ESSENTIAL if isinstance(figures, Evaluation) else type(figures).model_fields
+    kept = sorted(set(ESSENTIAL).intersection(fields) - set(policy.metrics))
     if kept:
         got = f"{', '.join(kept)} as well"
         yield _kept(PolicyError, "only the metrics that policy.toml allows", got, "the answer")

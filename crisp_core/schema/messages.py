@@ -6,15 +6,18 @@ as pseudonyms that the site alone can resolve.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from crisp_core.schema.description import DataProfile, Machine
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.policy import Policy
+from crisp_core.schema.reliability import Reliability
+from crisp_core.schema.risk import RiskEvidence
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
 Word = Annotated[str, Field(max_length=64)]
 Split = Literal["train", "validation", "test", "all"]
 PRESENT = 1
@@ -135,6 +138,30 @@ class StructureFigures(Frozen):
     core_recall: Fraction | None
     support_precision: Fraction | None
     support_recall: Fraction | None
+    hd95_union_mm: NotNegative | None = None
+    """95th percentile of both directed sets joined, as medpy."""
+    hd95_max_mm: NotNegative | None = None
+    """Larger of the two directed percentiles, as MONAI."""
+    assd_mm: NotNegative | None = None
+    """Average symmetric surface distance."""
+    surface_dice: Fraction | None = None
+    """Share of both surfaces within `evaluation.tolerance_mm` of the other (NSD)."""
+    reference_ml: NotNegative | None = None
+    volume_error_ml: float | None = None
+    """Predicted - reference."""
+    lesions_reference: int | None = None
+    lesions_found: int | None = None
+    """Of the reference's lesions, those that some predicted one matches."""
+    lesions_predicted: int | None = None
+    lesions_false: int | None = None
+    """Of the predicted lesions, those that match none of the reference."""
+    auc: Fraction | None = None
+    """Chance that a voxel of the structure has larger log-odds than another one of the region of
+    interest."""
+    positive_probability: Fraction | None = None
+    """Mean probability over the reference."""
+    dice_by_third: tuple[Fraction | None, Fraction | None, Fraction | None] | None = None
+    """Dice in the lower, middle and upper third of the reference's slices."""
 
     @property
     def missed(self) -> bool:
@@ -142,8 +169,19 @@ class StructureFigures(Frozen):
         return (self.reference_voxels == 0) != (self.predicted_voxels == 0)
 
 
-METRICS = tuple(StructureFigures.model_fields)
-"""Every name that a policy's `metrics` may hold."""
+class TaxonomyFigures(Frozen):
+    """In which ways one structure of one answer is wrong."""
+
+    under_segmented: bool
+    """Less than 70 % of the reference was found."""
+    leakage_ml: NotNegative
+    """False positive volume within 10 mm of the reference."""
+    distant_ml: NotNegative
+    """Volume of the predicted components that have no reference within 10 mm."""
+    distant_components: int
+    offset_mm: tuple[float, float, float] | None
+    """Centroid of the prediction less that of the reference along D, H, W; absent if one is
+    empty."""
 
 
 class RecursionFigures(Frozen):
@@ -157,6 +195,11 @@ class RecursionFigures(Frozen):
     """Share of voxels whose label differs from the recursion before."""
     entropy: float
     """The guard's figure u_g."""
+    mean_entropy: NotNegative | None = None
+    """Predictive entropy in nats, mean over the region of interest."""
+    mutual_information: NotNegative | None = None
+    """What the perturbations disagree about, in nats, mean over the region of interest."""
+    brier: Annotated[float, Field(ge=0, le=2)] | None = None
 
 
 class CaseFigures(Frozen):
@@ -167,6 +210,13 @@ class CaseFigures(Frozen):
     group: str = ""
     recursions: tuple[RecursionFigures, ...]
     chosen: int
+    evidence: RiskEvidence | None = None
+    strata: dict[Word, Word] = Field(default_factory=dict)
+    """What kind of case it is: `size`, `phase`, `vendor`, … -> one word."""
+    artefact: float | None = None
+    """How disturbed the image is, without a clean one to compare with; more is worse."""
+    errors: dict[str, TaxonomyFigures] = Field(default_factory=dict)
+    """By structure, of the answer."""
 
     @property
     def answer(self) -> RecursionFigures:
@@ -181,6 +231,23 @@ class Evaluation(Frozen):
     split: Split
     cases: tuple[CaseFigures, ...]
     seconds: float
+    reliability: Reliability | None = None
+    """Of the answers to all cases together."""
+
+
+ESSENTIAL: Final = tuple(
+    name for name, field in StructureFigures.model_fields.items() if field.is_required()
+)
+"""Metrics that a study cannot do without: a policy that keeps one keeps its site out."""
+OPTIONAL: Final = tuple(
+    name
+    for kind in (StructureFigures, RecursionFigures, CaseFigures, Evaluation)
+    for name, field in kind.model_fields.items()
+    if not field.is_required() and name != "group"
+)
+"""Metrics that a policy may keep: the answer then leaves without them."""
+METRICS: Final = (*ESSENTIAL, *OPTIONAL)
+"""Every name that a policy's `metrics` may hold."""
 
 
 class SiteFault(Frozen):

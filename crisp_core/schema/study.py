@@ -159,6 +159,10 @@ class EvaluationConfig(Frozen):
     validation_share: Share = 0.25
     select: Literal["worst-site", "last"] = "worst-site"
     hd95: Literal["union", "max"] = "union"
+    tolerance_mm: Annotated[float, Field(ge=0)] = 2.0
+    """Surfaces this near each other agree, for the normalised surface Dice."""
+    catch_rate: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Share of the failed cases (Dice below 0.7) that the risk flag is set to catch."""
     bootstrap_samples: Annotated[int, Field(ge=100, le=100_000)] = 2000
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from crisp_core.schema.description import VerdictLine
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import Evaluation, HintFigures, SiteDescription, TrainFigures
+from crisp_core.schema.risk import RiskRule
 from crisp_core.schema.study import Study
 
 
@@ -102,6 +103,8 @@ class RunSummary(Frozen):
     commands: tuple[str, ...]
     warnings: tuple[str, ...]
     ledger: tuple[dict[str, str | int | float | None], ...] = ()
+    risk: RiskRule | None = None
+    """Fitted on the selected generation's validation; absent where no source sent evidence."""
 
     @property
     def degraded(self) -> str:

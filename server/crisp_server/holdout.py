@@ -9,7 +9,7 @@ from statistics import fmean
 from crisp_core.arrays import Parameters
 from crisp_core.errors import SiteFailedError, StudyError
 from crisp_core.schema.messages import (
-    METRICS,
+    ESSENTIAL,
     CaseFigures,
     EvaluatePlan,
     Evaluation,
@@ -76,8 +76,8 @@ def check_descriptions(study: Study, sites: Mapping[str, SiteDescription]) -> No
 
 
 def _check_metrics(site: str, allowed: Sequence[str] | None) -> None:
-    """Insist on every metric by its name: the report has them all, selection needs the Dice."""
-    kept = [name for name in METRICS if allowed is not None and name not in allowed]
+    """Insist on the essential metrics by name: every report has them, selection needs the Dice."""
+    kept = [name for name in ESSENTIAL if allowed is not None and name not in allowed]
     if not kept:
         return
     alike = get_close_matches(kept[0].lower(), [name.lower() for name in allowed or ()], n=1)

@@ -4,7 +4,7 @@ import pytest
 from federation_samples import description, evaluation, study
 
 from crisp_core.errors import SiteFailedError, StudyError
-from crisp_core.schema.messages import METRICS, SiteDescription, SiteFault
+from crisp_core.schema.messages import ESSENTIAL, METRICS, SiteDescription, SiteFault
 from crisp_server.holdout import check_descriptions, select_generation, site_dice, validate
 from crisp_server.sites import SiteReply
 
@@ -92,8 +92,11 @@ def test_a_metric_that_one_site_keeps_or_spells_otherwise_stops_the_study_before
         check_descriptions(study(), descriptions(metrics=metrics))
 
 
-def test_a_site_whose_policy_names_every_metric_takes_part() -> None:
-    check_descriptions(study(), descriptions(metrics=METRICS))
+@pytest.mark.parametrize("metrics", [METRICS, ESSENTIAL])
+def test_a_site_whose_policy_names_every_metric_or_the_essential_ones_takes_part(
+    metrics: tuple[str, ...],
+) -> None:
+    check_descriptions(study(), descriptions(metrics=metrics))
 
 
 @pytest.mark.parametrize("flaw", [{"cases": ()}, {"structures": {}}, {"chosen": 2}])

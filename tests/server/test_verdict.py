@@ -241,6 +241,13 @@ def test_a_metric_that_no_site_lets_out_is_missed_by_nobody() -> None:
     assert lines_of(*(site(name, metrics=few) for name in SITES)) == []
 
 
+def test_an_optional_metric_that_one_site_keeps_is_a_warning() -> None:
+    (line,) = lines_of(site("north", metrics=tuple(name for name in METRICS if name != "auc")))
+
+    assert (line.name, line.level) == ("north:metrics", "warning")
+    assert "auc will not leave" in line.sentence
+
+
 def test_a_class_without_a_voxel_is_an_error_and_says_if_the_grid_lost_it() -> None:
     gone = {"class_voxels": {"cavity": 0, "muscle": 200}}
     without = PROFILE.model_copy(update={"structures": {"muscle": MUSCLE}})

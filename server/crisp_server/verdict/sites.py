@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from functools import partial
 
 from crisp_core.schema.description import VerdictLine
-from crisp_core.schema.messages import METRICS
+from crisp_core.schema.messages import ESSENTIAL, METRICS, OPTIONAL
 from crisp_server.verdict.votes import Descriptions, outvoted
 
 CLOCK_S = 30.0
@@ -15,7 +15,10 @@ OURS = "crisp-fl"
 
 
 def metrics(descriptions: Descriptions) -> Iterator[VerdictLine]:
-    """Find sites that would leave out, or misspell, a metric that the others let out."""
+    """Find sites that would leave out, or misspell, a metric that the others let out.
+
+    The study goes without an optional metric; the report then lacks that site's.
+    """
     allowed = {
         site: set(METRICS if d.metrics is None else d.metrics)
         for site, d in sorted(descriptions.items())
@@ -23,9 +26,18 @@ def metrics(descriptions: Descriptions) -> Iterator[VerdictLine]:
     for site, names in allowed.items():
         others = set().union(*(own for other, own in allowed.items() if other != site))
         unknown = sorted(names - set(METRICS))
-        missing = sorted((others & set(METRICS)) - names)
+        missing = sorted((others & set(ESSENTIAL)) - names)
+        spared = sorted((others & set(OPTIONAL)) - names)
         if unknown or missing:
             yield _metric_line(site, unknown, missing)
+        elif spared:
+            yield VerdictLine(
+                site=site,
+                level="warning",
+                what="metrics",
+                sentence=f"{', '.join(spared)} will not leave: the report lacks them for this site",
+                fix="Name them in `metrics` of its policy.toml, or leave that key out",
+            )
 
 
 def software(descriptions: Descriptions) -> Iterator[VerdictLine]:
