@@ -10,17 +10,15 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from crisp_client.cases import SiteCases, named, with_neighbours
+from crisp_client.cases import SiteCases, named
 from crisp_client.device import Workbench
+from crisp_client.inference import refine_case, restored
 from crisp_client.pictures import CaseSlice, keep_panels
 from crisp_core.arrays import BoolArray, IntArray
 from crisp_core.files.cohort import Case
 from crisp_core.files.examine import open_case
-from crisp_core.files.preprocess import restore_mask, restore_probabilities
 from crisp_core.files.volumes import Volume
-from crisp_core.model.from_study import hint_options_of
-from crisp_core.model.hinting import KeyedNoise
-from crisp_core.model.refine import Pass, Refinement, refine
+from crisp_core.model.refine import Pass, Refinement
 from crisp_core.model.segmenter import Segmenter
 from crisp_core.numerics.agreement import changed_share, mask_agreement
 from crisp_core.numerics.metrics import (
@@ -107,27 +105,18 @@ def _measure(
 def _refined(
     site: SiteCases, case: Case, segmenter: Segmenter, plan: EvaluatePlan, bench: Workbench
 ) -> Refinement:
-    study, prepared = site.study, site.prepared(case)
-    images = with_neighbours(prepared.images, study.model.slices_in)
-    with named(case, f"{plan.purpose} of generation {plan.generation}"), bench.autocast():
-        return refine(
-            segmenter,
-            images,
-            plan.recursions,
-            hint_options_of(study),
-            lambda g: KeyedNoise(study.seed, site.noise_key(case), g + 1),
-            guarded=study.crisp.guard == "entropy",
-        )
+    images, key = site.prepared(case).images, site.noise_key(case)
+    with named(case, f"{plan.purpose} of generation {plan.generation}"):
+        return refine_case(segmenter, images, site.study, plan.recursions, key, bench)
 
 
 def _native(site: SiteCases, case: Case, one: Pass) -> NativePass:
     prepared = site.prepared(case)
-    placement, grid = prepared.placement, prepared.grid
-    probabilities = restore_probabilities(one.probabilities.cpu().numpy(), placement, grid)
+    native = restored(one, prepared.placement, prepared.grid)
     return NativePass(
-        labels=probabilities.argmax(axis=1).astype(np.uint8),
-        core=restore_mask(one.core.cpu().numpy(), placement, grid),
-        support=restore_mask(one.support.cpu().numpy(), placement, grid),
+        labels=native.probabilities.argmax(axis=1).astype(np.uint8),
+        core=native.core,
+        support=native.support,
         entropy=one.entropy,
     )
 
