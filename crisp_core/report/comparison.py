@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from crisp_core.report.grids import Column, Grid, cell_words, markdown
-from crisp_core.report.methods import Cohort, Run, cohort, origins, pass_grid, seed_grid, site_grid
-from crisp_core.report.prose import count
+from crisp_core.report.comparison_sheets import Pairs, comparison_sheets, pairs_of
+from crisp_core.report.grids import Column, Grid
+from crisp_core.report.methods import Cohort, Run, cohort, pass_grid, seed_grid, site_grid
+from crisp_core.report.prose import count, listed
 from crisp_core.report.rendering import render
 from crisp_core.report.scales import scale_over
+from crisp_core.report.sheets.files import write_sheets
+from crisp_core.report.sheets.formats import markdown_text
+from crisp_core.report.sheets.sheet import Sheet
 from crisp_core.schema.study import Study
-
-LEGEND = (
-    "Means over seeds \N{PLUS-MINUS SIGN} standard deviation over seeds. Bold: the highest mean "
-    "of a column (for HD95 the lowest). \N{DAGGER}: a method's worst held-out site. The column "
-    "of the worst held-out site takes each seed's own worst, which need not be the same site."
-)
 
 
 @dataclass(frozen=True)
@@ -30,24 +28,30 @@ class Comparison:
     runs: Grid
     limits: str
     cautions: tuple[str, ...]
+    sheets: tuple[Sheet, ...]
+    """Every table, as it is written."""
 
 
-def write_comparison(summaries: Sequence[Run], folder: Path) -> Path:
-    """Write comparison.html, comparison.json and comparison.md into `folder`.
+def write_comparison(
+    summaries: Sequence[Run], folder: Path, *, baseline: str | None = None
+) -> Path:
+    """Write comparison.html, comparison.json, comparison.md and every table into `folder`.
 
     Args:
         summaries: Method, seed and summary of each run; methods keep this order.
         folder: Made if it is not there.
+        baseline: Method that the others are held against; absent: `fedavg`, else the first.
 
     Returns:
         The path of comparison.html.
 
     Raises:
-        ValueError: If there is no run or one method has the same seed twice.
+        ValueError: If there is no run, one method has the same seed twice or the baseline is none
+            of the methods.
     """
-    result = compare(summaries)
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(asdict(result), indent=1, allow_nan=False)
+    result = compare(summaries, baseline=baseline)
+    write_sheets(result.sheets, folder)
+    text = json.dumps(asdict(replace(result, sheets=())), indent=1, allow_nan=False)
     (folder / "comparison.json").write_text(text + "\n", encoding="utf-8")
     (folder / "comparison.md").write_text(comparison_markdown(result), encoding="utf-8")
     path = folder / "comparison.html"
@@ -55,20 +59,24 @@ def write_comparison(summaries: Sequence[Run], folder: Path) -> Path:
     return path
 
 
-def compare(summaries: Sequence[Run]) -> Comparison:
+def compare(summaries: Sequence[Run], *, baseline: str | None = None) -> Comparison:
     """Compute every table of the comparison."""
     runs = cohort(summaries)
+    pairs = pairs_of(summaries, runs, baseline)
     dice, hd95 = Column("", higher_is_better=True), Column("", higher_is_better=False, decimals=1)
+    grids = (
+        site_grid(runs, "Dice", lambda figures: figures.dice, dice),
+        site_grid(runs, "HD95 (mm)", lambda figures: figures.hd95_mm, hd95),
+        pass_grid(runs),
+    )
+    every_run = seed_grid(runs)
     return Comparison(
         cohort=runs,
-        grids=(
-            site_grid(runs, "Dice", lambda figures: figures.dice, dice),
-            site_grid(runs, "HD95 (mm)", lambda figures: figures.hd95_mm, hd95),
-            pass_grid(runs),
-        ),
-        runs=seed_grid(runs),
+        grids=grids,
+        runs=every_run,
         limits=_limits(runs),
-        cautions=tuple(_differences(summaries)),
+        cautions=(*_differences(summaries), *_unpaired(runs, pairs)),
+        sheets=comparison_sheets(runs, grids, every_run, pairs),
     )
 
 
@@ -79,20 +87,25 @@ def comparison_page(result: Comparison) -> str:
         "comparison.html",
         result=result,
         cohort=result.cohort,
-        legend=LEGEND,
-        origins=origins(result.cohort),
         scale=scale_over(dice, intervals=6),
-        cell_words=cell_words,
     )
 
 
 def comparison_markdown(result: Comparison) -> str:
     """Return the comparison as Markdown, as the documents show it."""
     parts = ["# Comparison of methods", result.limits, *(f"- {c}" for c in result.cautions)]
-    for table in result.grids:
-        parts += [f"## {table.title}", markdown(table, "method")]
-    parts += [f"## {result.runs.title}", markdown(result.runs, "run"), LEGEND]
+    for sheet in result.sheets:
+        parts += [f"## {sheet.title}", markdown_text(sheet), *([sheet.note] if sheet.note else [])]
     return "\n\n".join(parts) + "\n"
+
+
+def _unpaired(runs: Cohort, pairs: Pairs) -> Iterator[str]:
+    apart = [site for site in runs.held_out or runs.sources if site not in pairs.sites]
+    if apart:
+        yield (
+            f"The patients of {listed(apart)} have other pseudonyms from run to run: they cannot "
+            "be paired, so no p is given there."
+        )
 
 
 def _limits(runs: Cohort) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from crisp_core.report.prose import MISSING, number, signed
+from crisp_core.report.sheets.sheet import Entry, Heading, Sheet, key_of, words
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,6 @@ class Grid:
     columns: tuple[Column, ...]
     rows: dict[str, tuple[Cell, ...]]
 
-    @property
-    def sampled(self) -> bool:
-        """Some column says what it rests on."""
-        return any(column.sample for column in self.columns)
-
 
 def spread(values: Iterable[float | None]) -> Spread | None:
     """Summarise the seeds that have a figure; None if none has.
@@ -87,26 +82,29 @@ def grid(
     )
 
 
-def cell_words(cell: Cell, column: Column) -> tuple[str, str]:
-    """Write the mean and, for more than one seed, the standard deviation over seeds."""
+def sheet_of(table: Grid, name: str, row_heading: str, note: str = "") -> Sheet:
+    """Return a grid as a table to be written: one row a method, one column a figure."""
+    several = any(c.spread and c.spread.sd is not None for row in table.rows.values() for c in row)
+    headings = (
+        Heading(
+            key=key_of(column.label) if " " in column.label else column.label,
+            label=column.label,
+            kind="difference" if column.difference else "figure",
+            decimals=column.decimals,
+            parts=("sd",) if several else (),
+            sample=column.sample,
+        )
+        for column in table.columns
+    )
+    rows = ((words(name), *map(_entry, cells)) for name, cells in table.rows.items())
+    first = Heading(key_of(row_heading), row_heading, kind="words")
+    return Sheet(name, table.title, (first, *headings), tuple(rows), note)
+
+
+def _entry(cell: Cell) -> Entry:
     if cell.spread is None:
-        return MISSING, ""
-    write = signed if column.difference else number
-    sd = cell.spread.sd
-    deviation = "" if sd is None else f"\N{PLUS-MINUS SIGN} {number(sd, column.decimals)}"
-    return write(cell.spread.mean, column.decimals), deviation
-
-
-def markdown(table: Grid, row_heading: str) -> str:
-    """Write a table as Markdown: best of a column bold, worst held-out site of a row marked."""
-    heads = [row_heading, *(column.label for column in table.columns)]
-    lines = [heads, ["---", *("---:" for _ in table.columns)]]
-    for name, cells in table.rows.items():
-        pairs = zip(cells, table.columns, strict=True)
-        lines.append([name, *(_markdown_cell(cell, column) for cell, column in pairs)])
-    if table.sampled:
-        lines.append(["cases (patients)", *(column.sample for column in table.columns)])
-    return "\n".join("| " + " | ".join(_escape(word) for word in line) + " |" for line in lines)
+        return Entry(None)
+    return Entry(cell.spread.mean, sd=cell.spread.sd, best=cell.best, worst=cell.worst)
 
 
 def _marked(
@@ -133,13 +131,3 @@ def _extreme(column: Column, entries: Sequence[Spread | None], *, best: bool) ->
 
 def _rounded(entry: Spread | None, column: Column) -> float | None:
     return None if entry is None else round(entry.mean, column.decimals)
-
-
-def _markdown_cell(cell: Cell, column: Column) -> str:
-    text = " ".join(cell_words(cell, column)).strip()
-    text = f"**{text}**" if cell.best else text
-    return f"{text} \N{DAGGER}" if cell.worst else text
-
-
-def _escape(word: str) -> str:
-    return word.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

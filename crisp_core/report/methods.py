@@ -56,6 +56,11 @@ class Cohort:
         return [run.sites[site].answer.dice for run in self.of(method) if site in run.sites]
 
 
+def answer_dice(row: PassRow) -> float:
+    """Return the Dice of a site's answer."""
+    return row.answer.dice
+
+
 def cohort(runs: Sequence[Run]) -> Cohort:
     """Gather runs; methods keep their order, sites are sorted by Dice, the hardest first.
 

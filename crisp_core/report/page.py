@@ -4,54 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from crisp_core.report import curves
-from crisp_core.report.cautions import cautions
 from crisp_core.report.figures import site_styles
 from crisp_core.report.palette import css, structure_colour
-from crisp_core.report.recursions import FALL, PassRow, pass_rows
+from crisp_core.report.recursions import FALL
 from crisp_core.report.rendering import render
-from crisp_core.report.repeat import TimeSplit, study_text, time_split
+from crisp_core.report.repeat import study_text
+from crisp_core.report.run_sheets import run_sheets
+from crisp_core.report.run_tables import RunTables, run_tables
 from crisp_core.report.scales import UNIT_SCALE
-from crisp_core.report.tables import (
-    ALL,
-    DICE,
-    METRICS,
-    GroupMean,
-    SiteResult,
-    case_value,
-    group_mean,
-    of_role,
-    site_results,
-)
-from crisp_core.report.training import RoundRow, Score, round_rows, scores
+from crisp_core.report.sheets.files import write_sheets
+from crisp_core.report.tables import ALL, DICE, case_value, of_role
 from crisp_core.schema.summary import Panel, RunSummary
 
 PLACES = ("worst", "median", "best")
 
 
-@dataclass(frozen=True)
-class RunTables:
-    """Every number that the page shows beside the summary itself."""
-
-    results: tuple[SiteResult, ...]
-    held_out_dice: GroupMean | None
-    source_dice: GroupMean | None
-    passes: tuple[PassRow, ...]
-    pass_charts: tuple[curves.Chart, ...]
-    validation_charts: tuple[curves.Chart, ...]
-    loss_charts: tuple[curves.Chart, ...]
-    hint_charts: tuple[curves.Chart, ...]
-    scores: tuple[Score, ...]
-    rounds: tuple[RoundRow, ...]
-    time: TimeSplit
-    cautions: tuple[str, ...]
-
-
 def write_report(summary: RunSummary, folder: Path, panels: Sequence[Panel] = ()) -> Path:
-    """Write report.html and report.json into `folder`, which is made if it is not there.
+    """Write report.html, report.json and every table into `folder`, made if it is not there.
 
     Returns:
         The path of report.html. The page needs no other file and no network.
@@ -65,30 +37,11 @@ def write_report(summary: RunSummary, folder: Path, panels: Sequence[Panel] = ()
     }
     text = json.dumps(value, indent=1, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    sheets = run_sheets(summary, tables)
+    write_sheets(sheets.values(), folder)
     path = folder / "report.html"
     path.write_text(page(summary, tables, panels), encoding="utf-8")
     return path
-
-
-def run_tables(summary: RunSummary) -> RunTables:
-    """Compute every table of a run; the same summary gives the same numbers."""
-    results = site_results(summary)
-    sites = [result.site for result in results]
-    passes, rounds = pass_rows(summary, sites), round_rows(summary)
-    return RunTables(
-        results=results,
-        held_out_dice=group_mean(result.dice for result in of_role(results, "held-out")),
-        source_dice=group_mean(result.dice for result in of_role(results, "source")),
-        passes=passes,
-        pass_charts=curves.pass_charts(summary, sites),
-        validation_charts=curves.validation_charts(summary),
-        loss_charts=curves.loss_charts(summary),
-        hint_charts=curves.hint_charts(summary),
-        scores=scores(summary),
-        rounds=rounds,
-        time=time_split(summary),
-        cautions=cautions(summary, results, passes),
-    )
 
 
 def page(summary: RunSummary, tables: RunTables, panels: Sequence[Panel] = ()) -> str:
@@ -101,11 +54,11 @@ def page(summary: RunSummary, tables: RunTables, panels: Sequence[Panel] = ()) -
         summary=summary,
         study=study,
         tables=tables,
+        sheets=run_sheets(summary, tables),
         held_out=of_role(tables.results, "held-out"),
         sources=of_role(tables.results, "source"),
         trained={site for row in tables.rounds for site in row.trained},
         styles=site_styles(roles),
-        metrics=METRICS,
         fall=FALL,
         unit=UNIT_SCALE,
         structures={name: css(structure_colour(i)) for i, name in enumerate(study.classes)},

@@ -7,6 +7,7 @@ from crisp_core.numerics.statistics import Interval
 MISSING = "\N{EN DASH}"
 SECONDS_PER_MINUTE = 60
 SECONDS_PER_HOUR = 3600
+SMALLEST_P = 0.001
 
 
 def number(value: float | None, decimals: int = 3) -> str:
@@ -35,9 +36,29 @@ def signed(value: float | None, decimals: int = 3) -> str:
 
 def bounds(interval: Interval | None, decimals: int = 3) -> str:
     """Write an interval's ends, or that one patient gives none."""
-    if interval is None or interval.low is None or interval.high is None:
+    return ends(interval.low, interval.high, decimals) if interval else ends(None, None)
+
+
+def ends(low: float | None, high: float | None, decimals: int = 3) -> str:
+    """Write where an interval begins and ends.
+
+    Examples:
+        >>> ends(0.5, 0.75, 2), ends(None, None)
+        ('0.50 to 0.75', 'no interval')
+    """
+    if low is None or high is None:
         return "no interval"
-    return f"{number(interval.low, decimals)} to {number(interval.high, decimals)}"
+    return f"{number(low, decimals)} to {number(high, decimals)}"
+
+
+def p_words(p: float) -> str:
+    """Write a p value as journals do.
+
+    Examples:
+        >>> p_words(0.0004), p_words(0.0321), p_words(1.0)
+        ('< 0.001', '0.032', '1.000')
+    """
+    return f"< {SMALLEST_P}" if p < SMALLEST_P else f"{p:.3f}"
 
 
 def count(amount: int, noun: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from crisp_core.report import figures, prose
+from crisp_core.report.sheets.html import html_text
 
 
 def render(template: str, **context: Any) -> str:  # noqa: ANN401 - a template takes what it names
@@ -40,5 +41,6 @@ def _environment() -> Environment:
         dots_strip=figures.dots_strip,
         box_strip=figures.box_strip,
         line_chart=figures.line_chart,
+        table=html_text,
     )
     return environment

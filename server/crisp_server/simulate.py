@@ -193,7 +193,7 @@ def _site_text(folder: Path, study: Study, name: str, options: SimulationOptions
         work=str(folder.resolve() / "sites" / name),
         device=options.device,
         threads=options.threads,
-        pseudonym_key=hashlib.sha256(f"{study.seed}/{name}".encode()).hexdigest(),
+        pseudonym_key=hashlib.sha256(f"{study.name}/{name}".encode()).hexdigest(),
         cache=str((options.cache / name).resolve()) if options.cache else "",
     )
     lines = [f"{key} = {json.dumps(value)}" for key, value in settings.model_dump().items()]

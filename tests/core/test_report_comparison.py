@@ -8,12 +8,17 @@ import pytest
 from report_samples import run_summary
 
 from crisp_core.report.comparison import Comparison, compare, comparison_page, write_comparison
-from crisp_core.report.grids import Column, grid, markdown, spread
+from crisp_core.report.grids import Column, Grid, grid, sheet_of, spread
 from crisp_core.report.methods import Run, cohort
+from crisp_core.report.sheets.formats import markdown_text
 from crisp_core.report.tables import site_results
 
 SHIFTS = {"fedavg": -0.05, "crisp": 0.0}
 UP = Column("north", higher_is_better=True, site=True)
+
+
+def markdown(table: Grid) -> str:
+    return markdown_text(sheet_of(table, "table", "method"))
 
 
 def runs() -> list[Run]:
@@ -80,20 +85,20 @@ def test_equal_in_print_is_equally_good() -> None:
 
 
 def test_markdown_tables_have_one_cell_per_column(result: Comparison) -> None:
-    for table in (*result.grids, result.runs):
-        lines = markdown(table, "method").splitlines()
-        assert {line.count("|") for line in lines} == {len(table.columns) + 2}
+    for table in result.sheets:
+        lines = markdown_text(table).splitlines()
+        assert {line.count("|") for line in lines} == {len(table.headings) + 1}
         assert len(lines) == 2 + len(table.rows) + table.sampled
 
 
 def test_a_pipe_in_a_name_does_not_split_a_cell() -> None:
     table = grid("Dice", [UP], {"a|b": [spread([0.5])]})
 
-    assert "a\\|b" in markdown(table, "method")
+    assert "a\\|b" in markdown(table)
 
 
 def test_the_gain_of_the_answer_is_written_with_its_sign(result: Comparison) -> None:
-    row = markdown(result.grids[2], "method").splitlines()[2]
+    row = markdown(result.grids[2]).splitlines()[2]
 
     assert row.split("|")[5].strip().startswith("+0.0")
 
@@ -111,7 +116,7 @@ def test_a_site_that_one_run_lacks_is_a_dash() -> None:
     table = compare([("a", 0, whole), ("b", 1, part.model_copy(update={"final": final}))]).grids[0]
 
     assert table.rows["b"][1].spread is None
-    assert "| \N{EN DASH} |" in markdown(table, "method")
+    assert "| \N{EN DASH} |" in markdown(table)
 
 
 def test_unequal_conditions_are_told() -> None:

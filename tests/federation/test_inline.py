@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from federation_on_disk import tiny_options, tiny_study
 
+from crisp_client.settings import load_settings
 from crisp_core.errors import RunStateError, SiteFailedError, StudyError, UsageError
 from crisp_core.files.checkpoint import read_parameters
 from crisp_core.schema.manifest import Progress
@@ -258,6 +259,16 @@ def test_a_comparison_takes_each_method_and_seed_once(tmp_path: Path) -> None:
     rows = list(variants(study, ["fedavg", " fedavg"], [1, 1]))
 
     assert [(name, seed) for name, seed, _ in rows] == [("fedavg", 1)]
+
+
+def test_a_patient_has_one_pseudonym_whatever_the_seed_and_the_method(tmp_path: Path) -> None:
+    keys = set()
+    for name, seed, variant in variants(tiny_study(tmp_path), ["fedavg", "crisp"], [1, 2]):
+        start(variant, tmp_path / f"{name}-{seed}", tiny_options())
+        settings = tmp_path / f"{name}-{seed}" / "sites" / "north" / "site.toml"
+        keys.add(load_settings(settings).pseudonym_key)
+
+    assert len(keys) == 1
 
 
 def test_a_comparison_with_one_perturbation_is_possible(tmp_path: Path) -> None:

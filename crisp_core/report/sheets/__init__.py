@@ -1,0 +1,1 @@
+"""Tables as values, and the formats in which they are written."""
