@@ -1,4 +1,4 @@
-r"""A sheet as a LaTeX table: `\input` it where `\usepackage{booktabs}` is."""
+"""A sheet as a LaTeX table: input it where `\usepackage{booktabs}` is."""
 
 from __future__ import annotations
 
