@@ -1,4 +1,4 @@
-"""A sheet as a LaTeX table: input it where `\usepackage{booktabs}` is."""
+"""A sheet as a LaTeX table, for a document that uses the booktabs package."""
 
 from __future__ import annotations
 
