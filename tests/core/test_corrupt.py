@@ -2,18 +2,28 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from crisp_core.files.phantom_cohort import KINDS
+from crisp_core.files.volumes import read_image
 from crisp_core.numerics.corrupt import (
     CORRUPTIONS,
+    ONLY,
     SEVERITIES,
     corrupt,
+    corruptions_of,
     peak_signal_to_noise,
 )
+from crisp_core.numerics.degradation import noise_level
+from crisp_core.numerics.kspace import moved
 
 EVERY = sorted(CORRUPTIONS)
+SHARED = Path(os.environ.get("CRISP_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def heart(seed: int = 0) -> np.ndarray:
@@ -56,6 +66,43 @@ def test_a_worse_severity_is_never_closer_to_the_image(kind: str, seed: int) -> 
     assert all(mild > worse for mild, worse in itertools.pairwise(noise)), noise
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_severities_of_a_phantom_never_come_closer_again(kind: str) -> None:
+    case = next(iter(KINDS[kind].patient(KINDS[kind].sites[0], 0, seed=1)))
+    spacing = np.linalg.norm(case.affine[:3, :3], axis=0)
+    thick = int(spacing.argmax())
+    image = np.moveaxis(case.image, thick, 0)[:8]
+
+    assert broken_orders(image, np.roll(spacing, -thick)) == []
+
+
+@pytest.mark.data
+@pytest.mark.long
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no shared data sets in {SHARED}")
+def test_the_severities_of_real_volumes_never_come_closer_again() -> None:
+    files = sorted(SHARED.glob("*/*/images/*.nii.gz"))[::24]
+
+    for volume in map(read_image, files):
+        assert broken_orders(volume.array[0][:12], volume.grid.spacing_mm) == []
+
+
+def broken_orders(image: np.ndarray, spacing: Sequence[float]) -> list[str]:
+    """Name what comes closer to the image as it gets worse; slices may be too few to get worse."""
+    broken = []
+    for kind, seed in itertools.product(EVERY, range(2)):
+        ratios = [
+            peak_signal_to_noise(
+                image,
+                corrupt(image, kind, s, generator=np.random.default_rng(seed), spacing_mm=spacing),
+            )
+            for s in SEVERITIES
+        ]
+        if any(mild < worse for mild, worse in itertools.pairwise(ratios)):
+            broken.append(f"{kind} {ratios}")
+    return broken
+
+
 @pytest.mark.parametrize("kind", EVERY)
 def test_the_image_that_came_is_left_alone_and_shape_stays(kind: str) -> None:
     image = heart()
@@ -66,6 +113,64 @@ def test_the_image_that_came_is_left_alone_and_shape_stays(kind: str) -> None:
     assert np.array_equal(image, before)
     assert (after.shape, after.dtype) == (image.shape, np.float32)
     assert np.isfinite(after).all()
+
+
+def test_the_centre_of_k_space_stays_and_with_it_the_place_of_what_is_seen() -> None:
+    image = heart()
+
+    after = changed(image, "motion", 5)
+
+    spectra = [
+        np.fft.fftshift(np.fft.fft(one.mean(axis=2), axis=1), axes=1) for one in (image, after)
+    ]
+    np.testing.assert_allclose(spectra[1][:, 31:33], spectra[0][:, 31:33], rtol=1e-4)
+    assert not np.allclose(spectra[1][:, 40], spectra[0][:, 40], rtol=0.05)
+
+
+def test_a_shift_of_six_millimetres_is_three_pixels_of_two() -> None:
+    image = heart()[:1]
+
+    shifted = moved(image, (8.0, 2.0, 1.0), 0.0, np.array([6.0, 0.0]))
+
+    np.testing.assert_allclose(shifted[0, 3:], image[0, :-3], rtol=1e-6)
+
+
+def test_a_quarter_turn_in_millimetres_swaps_the_axes_of_oblong_pixels() -> None:
+    image = np.zeros((1, 41, 81))
+    image[0, 25, 40] = 1.0  # 5 pixels of 2 mm below the middle
+
+    turned = moved(image, (8.0, 2.0, 1.0), math.radians(90), np.zeros(2))
+
+    row, column = np.unravel_index(turned[0].argmax(), turned[0].shape)
+    assert (row, abs(int(column) - 40)) == (20, 10)  # 10 pixels of 1 mm beside it
+
+
+def test_a_small_inversion_dims_the_brightest_and_leaves_the_dark() -> None:
+    ramp = np.tile(np.linspace(0, 100, 101, dtype=np.float32), (2, 2, 1))
+
+    after = changed(ramp, "inversion", 1)[0, 0]
+
+    assert after[100] == pytest.approx(100 - 0.4 * 100, abs=2)  # weight 1 + 0.4 - 1
+    np.testing.assert_allclose(after[:60], ramp[0, 0, :60])
+
+
+def test_every_hundredth_of_the_voxels_is_at_an_end_of_the_range() -> None:
+    image = heart()
+
+    after = changed(image, "salt-and-pepper", 4)
+
+    assert (after != image).mean() == pytest.approx(0.01, rel=0.2)
+    assert set(np.unique(after[after != image])) == {image.min(), image.max()}
+
+
+def test_a_ct_has_no_k_space_and_an_mr_image_no_dose() -> None:
+    ct, mr = corruptions_of("ct"), corruptions_of("mr")
+
+    assert "low-dose" in ct
+    assert not {"motion", "ghosting", "spikes", "rician", "bias-field"} & set(ct)
+    assert set(CORRUPTIONS) - set(mr) == {"low-dose"}
+    assert corruptions_of("any") == tuple(CORRUPTIONS)
+    assert set(ONLY) <= set(CORRUPTIONS)
 
 
 def test_half_of_ten_slices_are_blank_and_the_others_untouched() -> None:
@@ -120,16 +225,30 @@ def test_full_inversion_turns_the_brightest_into_the_darkest() -> None:
     after = changed(image, "inversion", 5)
 
     assert after.argmin() == image.argmax()
-    assert (after.min(), after.max()) == pytest.approx((image.min(), image.max()), rel=1e-6)
+    np.testing.assert_allclose(after + image, (after + image).mean(), rtol=1e-5)
+
+
+def noisy_disc(sd: float) -> np.ndarray:
+    y, x = np.mgrid[:96, :96] - 47.5
+    tissue = np.where(np.hypot(x, y) < 40, 50.0, -1000.0)
+    noise = np.random.default_rng(0).normal(0, sd, (4, 96, 96))
+    return np.where(tissue > 0, tissue + noise, tissue).astype(np.float32)
+
+
+def test_noise_is_measured_in_even_tissue_and_neither_in_air_nor_across_edges() -> None:
+    assert noise_level(noisy_disc(12.0)) == pytest.approx(12.0, rel=0.2)
+
+
+def test_an_image_without_noise_is_taken_to_have_a_hundredth_of_its_range() -> None:
+    assert noise_level(noisy_disc(0.0)) == pytest.approx(0.01 * 1050)
 
 
 def test_noise_at_half_the_dose_has_the_variance_of_full_dose_added() -> None:
-    flat = np.tile(np.linspace(0, 1000, 256, dtype=np.float32), (4, 256, 1))
-    span = np.subtract(*np.percentile(flat, (99, 1)))
+    disc = noisy_disc(12.0)
 
-    noise = changed(flat, "low-dose", 1) - flat
+    noise = changed(disc, "low-dose", 1) - disc
 
-    assert noise.std() == pytest.approx(0.01 * span, rel=1e-4)  # sqrt(1 / 0.5 - 1) = 1
+    assert noise.std() == pytest.approx(noise_level(disc), rel=1e-3)  # sqrt(1 / 0.5 - 1) = 1
 
 
 def test_rician_noise_lifts_the_dark() -> None:
