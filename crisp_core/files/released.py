@@ -9,6 +9,7 @@ from crisp_core.arrays import Parameters
 from crisp_core.errors import UntrustedError, UsageError
 from crisp_core.files.atomic import write_text
 from crisp_core.files.checkpoint import content_hash, read_parameters
+from crisp_core.files.drift_reference import drift_reference_of
 from crisp_core.schema.messages import Evaluation
 from crisp_core.schema.released import ReleasedModel, SiteScore
 from crisp_core.schema.study import Study
@@ -32,6 +33,7 @@ def released_of(summary: RunSummary) -> ReleasedModel:
             for name, evaluation in summary.final.items()
         },
         warnings=summary.warnings,
+        reference=drift_reference_of(summary),
         versions=summary.versions,
         created=summary.finished,
     )
@@ -57,16 +59,10 @@ def read_released(path: Path) -> tuple[ReleasedModel, Parameters]:
         RunStateError: If the weights are no readable safetensors file.
         UntrustedError: If the weights are not those that `model.json` names.
     """
-    folder = path.parent if path.suffix == ".safetensors" else path
-    weights = path if path.suffix == ".safetensors" else folder / WEIGHTS
-    card = folder / CARD
-    for file in (weights, card):
-        if not file.is_file():
-            raise _no_model(file, "none")
-    try:
-        model = ReleasedModel.model_validate_json(card.read_bytes())
-    except (OSError, ValueError) as error:
-        raise _no_model(card, _first_line(error)) from None
+    weights = path if path.suffix == ".safetensors" else path / WEIGHTS
+    if not weights.is_file():
+        raise _no_model(weights, "none")
+    model = read_card(weights.parent)
     parameters, _ = read_parameters(weights)
     if (found := content_hash(parameters)) != model.model_hash:
         raise UntrustedError(
@@ -76,6 +72,24 @@ def read_released(path: Path) -> tuple[ReleasedModel, Parameters]:
             fix="Take both files from one run; a changed file must not be used",
         )
     return model, parameters
+
+
+def read_card(path: Path) -> ReleasedModel:
+    """Read `model.json` alone: what is known of a model, not whether its weights are whole.
+
+    Args:
+        path: The folder, or a file in it.
+
+    Raises:
+        UsageError: If it is absent or cannot be read.
+    """
+    card = (path if path.is_dir() else path.parent) / CARD
+    if not card.is_file():
+        raise _no_model(card, "none")
+    try:
+        return ReleasedModel.model_validate_json(card.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _no_model(card, _first_line(error)) from None
 
 
 def _score(evaluation: Evaluation, *, held_out: bool) -> SiteScore:

@@ -67,3 +67,35 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1)
     return tuple(float(value) for value in adjusted)
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Adjust p values so that few of those called findings are false, in their own order.
+
+    Args:
+        p_values: In [0, 1].
+
+    Returns:
+        Each at least as large as before and at most 1. Calling those below q findings keeps the
+        expected share of false ones among them at q; where nothing is to be found, the chance of
+        any finding at all.
+
+    Raises:
+        ValueError: If one is not in [0, 1].
+
+    Source:
+        Benjamini and Hochberg, "Controlling the false discovery rate", JRSS B 1995.
+
+    Examples:
+        >>> benjamini_hochberg([0.01, 0.04, 0.03])
+        (0.03, 0.04, 0.04)
+    """
+    values = np.asarray(p_values, np.float64)
+    if not ((values >= 0) & (values <= 1)).all():
+        message = f"expected p values in [0, 1], got {list(p_values)}"
+        raise ValueError(message)
+    order = np.argsort(values, kind="stable")[::-1]
+    scaled = values[order] * len(values) / np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled), 1)
+    return tuple(float(value) for value in adjusted)

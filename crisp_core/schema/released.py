@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from crisp_core.schema.drift import DriftReference
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import Split
 from crisp_core.schema.study import Study
@@ -35,6 +36,8 @@ class ReleasedModel(Frozen):
     recursions: Annotated[int, Field(ge=1)]
     """Passes at inference, as the held-out sites were measured."""
     sites: dict[str, SiteScore] = Field(default_factory=dict)
+    reference: DriftReference | None = None
+    """What drift is measured against."""
     warnings: tuple[str, ...] = ()
     versions: dict[str, str]
     created: str
