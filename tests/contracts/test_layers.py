@@ -37,6 +37,7 @@ PLANTS = {
     "Only the files package reads images": [
         ("crisp_core/numerics/metrics.py", "nibabel"),
         ("client/crisp_client/cases.py", "nibabel"),
+        ("client/crisp_client/cases.py", "pydicom"),
     ],
     "The coordinator never opens an image": [
         ("server/crisp_server/store.py", "crisp_core.files.volumes"),

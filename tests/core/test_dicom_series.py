@@ -61,7 +61,7 @@ def test_frames_of_an_enhanced_image_are_slices_in_any_order(tmp_path, direction
 
 
 @given(st.permutations(range(5)))
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=5)
 def test_the_order_of_files_and_instance_numbers_changes_nothing(tmp_path_factory, numbers):
     def renumbered(dataset, number):
         dataset.InstanceNumber = numbers[number] + 1

@@ -42,6 +42,7 @@ class Frame:
         plane: Where it lies.
         slope: Stored value times this, plus `intercept`, is the value.
         intercept: In the image's own units.
+        syntax: UID of the transfer syntax that its pixels are stored in.
         moments: What distinguishes images of one place, such as "trigger time": 292.2.
     """
 
@@ -51,17 +52,16 @@ class Frame:
     plane: Plane
     slope: float
     intercept: float
+    syntax: str
     moments: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One image file: whose it is and its frames."""
+    """One image file: its object's name and its frames."""
 
     path: Path
     sop_uid: str
-    sop_class_uid: str
-    syntax: str
     frames: tuple[Frame, ...]
 
 
@@ -83,7 +83,7 @@ def read_instance(path: Path, attributes: Attributes) -> Instance:
     else:
         _check_single(attributes)
         frames = (_frame((path, 0, sop_uid), attributes, lambda _: attributes, IMAGES[sop_class]),)
-    return Instance(path, sop_uid, sop_class, syntax_of(attributes), frames)
+    return Instance(path, sop_uid, frames)
 
 
 def _check_single(attributes: Attributes) -> None:
@@ -141,7 +141,16 @@ def _frame(
     path, number, sop_uid = key
     scale = part("PixelValueTransformationSequence")
     slope, intercept = _scale(scale, modality)
-    return Frame(path, number, sop_uid, _plane(attributes, part), slope, intercept, _moments(part))
+    return Frame(
+        path=path,
+        number=number,
+        sop_uid=sop_uid,
+        plane=_plane(attributes, part),
+        slope=slope,
+        intercept=intercept,
+        syntax=syntax_of(attributes),
+        moments=_moments(part),
+    )
 
 
 def _plane(attributes: Attributes, part: Callable[[str], Attributes]) -> Plane:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydicom.pixels.utils import iter_pixels
 
 from crisp_core.arrays import FloatArray, IntArray
 from crisp_core.errors import DataError
+from crisp_core.files.dicom.apart import decoded_apart
 from crisp_core.files.dicom.frames import Frame
 from crisp_core.files.dicom.opening import COMPRESSED, NATIVE, read_whole, syntax_of
 from crisp_core.files.dicom.refusal import refused, unreadable
@@ -20,6 +22,16 @@ from crisp_core.files.dicom.values import Attributes, quiet
 MOST_VOXELS = 1 << 29
 """Of one volume: 2 GiB as float32, a CT of two thousand slices."""
 ALLOCATED = (8, 16, 32)
+PLUGINS = {
+    **dict.fromkeys(NATIVE, ""),
+    "1.2.840.10008.1.2.5": "pydicom",
+    "1.2.840.10008.1.2.4.50": "pillow",
+    "1.2.840.10008.1.2.4.80": "pyjpegls",
+    "1.2.840.10008.1.2.4.81": "pyjpegls",
+    "1.2.840.10008.1.2.4.90": "pillow",
+    "1.2.840.10008.1.2.4.91": "pillow",
+}
+"""Who decodes what in this process; the rest of the syntaxes are decoded apart."""
 LITTLE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 
 
@@ -43,26 +55,50 @@ def read_values(frames: Sequence[Frame], where: str) -> FloatArray:
     places = defaultdict[Path, list[int]](list)
     for index, frame in enumerate(frames):
         places[frame.path].append(index)
+    asked = [
+        (path, [frames[index].number for index in indices], frames[indices[0]].syntax)
+        for path, indices in places.items()
+    ]
     try:
         values = np.empty(shape, np.float32)
     except MemoryError as error:
         raise unreadable(where, error) from None
-    for path, indices in places.items():
-        stored = _stored(path, [frames[index].number for index in indices])
-        for index, array in zip(indices, stored, strict=True):
-            frame = frames[index]
-            values[index] = array * frame.slope + frame.intercept
+    indices = [index for group in places.values() for index in group]
+    for index, array in zip(indices, _frames(asked, where), strict=True):
+        values[index] = array * frames[index].slope + frames[index].intercept
     return values
 
 
-def _stored(path: Path, numbers: Sequence[int]) -> Iterator[IntArray]:
-    """Decode frames of one file, in the order of `numbers`."""
+def _frames(asked: Sequence[tuple[Path, Sequence[int], str]], where: str) -> Iterator[IntArray]:
+    """Decode file by file; neighbours that need the decoder that works apart share one."""
+    for apart, group in groupby(asked, key=lambda entry: entry[2] not in PLUGINS):
+        if apart:
+            yield from decoded_apart([(path, numbers) for path, numbers, _ in group], where)
+            continue
+        for path, numbers, syntax in group:
+            yield from stored_frames(path, numbers, plugin=PLUGINS[syntax])
+
+
+def stored_frames(path: Path, numbers: Sequence[int], plugin: str) -> Iterator[IntArray]:
+    """Decode frames of one file in this process.
+
+    Args:
+        path: The file.
+        numbers: Which frames, from 0.
+        plugin: The decoder to use; "" for any that is installed.
+
+    Yields:
+        Stored values (rows, columns), within what the header says.
+
+    Raises:
+        DataError: As `read_values`.
+    """
     attributes = read_whole(path)
     low, high = _range(attributes)
     _check_length(attributes)
     shape = (attributes.whole("Rows"), attributes.whole("Columns"))
     little = syntax_of(attributes) in LITTLE
-    decoded = _plain(attributes, numbers) if little else _decoded(attributes, numbers)
+    decoded = _plain(attributes, numbers) if little else _decoded(attributes, numbers, plugin)
     for array in decoded:
         if array.shape != shape:
             got = " x ".join(map(str, array.shape))
@@ -85,10 +121,12 @@ def _plain(attributes: Attributes, numbers: Sequence[int]) -> Iterator[IntArray]
         yield np.frombuffer(data, dtype, rows * columns, first).reshape(rows, columns)
 
 
-def _decoded(attributes: Attributes, numbers: Sequence[int]) -> Iterator[IntArray]:
+def _decoded(attributes: Attributes, numbers: Sequence[int], plugin: str) -> Iterator[IntArray]:
     try:
         with quiet():
-            yield from iter_pixels(attributes.dataset, indices=list(numbers), raw=True)
+            yield from iter_pixels(
+                attributes.dataset, indices=list(numbers), raw=True, decoding_plugin=plugin
+            )
     except DataError:
         raise
     except Exception as error:  # a damaged stream makes a decoder raise anything
