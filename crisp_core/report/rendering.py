@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from crisp_core.report import figures, prose
 from crisp_core.report.sheets.html import html_text
@@ -18,8 +21,9 @@ def render(template: str, **context: Any) -> str:  # noqa: ANN401 - a template t
 
 @cache
 def _environment() -> Environment:
+    loader = PackageLoader("crisp_core.report")
     environment = Environment(
-        loader=PackageLoader("crisp_core.report"),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -43,4 +47,7 @@ def _environment() -> Environment:
         line_chart=figures.line_chart,
         table=html_text,
     )
+    script = loader.get_source(environment, "tables.js")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals.update(script=Markup(script), script_hash=f"sha256-{digest}")  # noqa: S704 - our own file
     return environment
