@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
 from crisp_core.errors import DataError
+from crisp_core.files.rows import read_rows, row_error
 
 REQUIRED = ("case", "patient")
 SPLITS = ("train", "validation", "test")
 AXES = 3
+FIX = "Mend the table; its columns are case,patient[,group,split,phase,spacing_mm]"
 
 
 @dataclass(frozen=True)
@@ -33,21 +34,7 @@ def read_case_table(path: Path) -> dict[str, CaseRow]:
     Raises:
         DataError: If it is unreadable, lacks a column, or a row cannot be used.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file, strict=True, restval="")
-            header = [name.strip() for name in table.fieldnames or ()]
-            table.fieldnames = header
-            lines = [(table.line_num, line) for line in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise _error(
-            (path, None), "a table in UTF-8 with commas", f"an unreadable one ({error})"
-        ) from None
-    for name in REQUIRED:
-        if name not in header:
-            raise _error(
-                (path, None), f"a column {name!r}", f"columns {', '.join(header) or 'none'}"
-            )
+    _, lines = read_rows(path, REQUIRED, FIX)
     rows: dict[str, CaseRow] = {}
     for number, line in lines:
         row = _row(line, number, path)
@@ -57,10 +44,7 @@ def read_case_table(path: Path) -> dict[str, CaseRow]:
     return rows
 
 
-def _row(line: dict[str, str], number: int, path: Path) -> CaseRow:
-    if None in line:
-        raise _error((path, number), "as many cells as columns", "more")
-    cells = {name: cell.strip() for name, cell in line.items()}
+def _row(cells: dict[str, str], number: int, path: Path) -> CaseRow:
     for name in REQUIRED:
         if not cells[name]:
             raise _error((path, number), f"a value for {name!r}", "an empty cell")
@@ -93,9 +77,4 @@ def _spacing(cell: str, number: int, path: Path) -> tuple[float, float, float] |
 
 def _error(place: tuple[Path, int | None], expected: str, got: str) -> DataError:
     path, line = place
-    return DataError(
-        expected=expected,
-        got=got,
-        where=f"line {line} of {path.name}" if line else path.name,
-        fix="Mend the table; its columns are case,patient[,group,split,phase,spacing_mm]",
-    )
+    return row_error(path, line, expected, got, FIX)
