@@ -42,6 +42,8 @@ class SurveyedCase(Frozen):
     stamps: tuple[tuple[int, ...], ...]
     told_spacing_mm: Triple | None
     """As the site's table corrects it."""
+    reading: str = ""
+    """How the files are read: frame and numbering of the mask."""
     image_hash: str
     orientation: str
     shape: tuple[int, int, int]
@@ -125,13 +127,14 @@ def _remembered(text: str) -> dict[str, SurveyedCase]:
 
 
 def _surveyed(case: Case, known: SurveyedCase | None) -> SurveyedCase:
-    if known is not None and (known.stamps, known.told_spacing_mm) == _stamps(case):
+    if known is not None and (known.stamps, known.told_spacing_mm, known.reading) == _stamps(case):
         return known
     return survey_case(case)
 
 
-def _stamps(case: Case) -> tuple[tuple[tuple[int, ...], ...], Triple | None]:
-    return tuple(tuple(stamp) for stamp in stamps_of(case)), case.spacing_mm
+def _stamps(case: Case) -> tuple[tuple[tuple[int, ...], ...], Triple | None, str]:
+    stamps = tuple(tuple(stamp) for stamp in stamps_of(case))
+    return stamps, case.spacing_mm, case.reading
 
 
 def survey_case(case: Case, class_count: int | None = None) -> SurveyedCase:
@@ -144,11 +147,12 @@ def survey_case(case: Case, class_count: int | None = None) -> SurveyedCase:
     Raises:
         DataError: If it cannot be used.
     """
-    stamps, told_spacing_mm = _stamps(case)
+    stamps, told_spacing_mm, reading = _stamps(case)
     image, labels = open_case(case, class_count)
     return SurveyedCase(
         stamps=stamps,
         told_spacing_mm=told_spacing_mm,
+        reading=reading,
         image_hash=blake2b(image.array.tobytes(), digest_size=16).hexdigest(),
         orientation=orientation_code(image.grid),
         shape=image.grid.shape,

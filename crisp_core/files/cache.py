@@ -74,7 +74,8 @@ def prepared_case(
         DataError: If the case cannot be used.
         RunStateError: If the cache cannot be written.
     """
-    recipe = json.dumps([FORMAT, asdict(settings), class_count, case.spacing_mm])
+    reading = [case.reading] if case.reading else []
+    recipe = json.dumps([FORMAT, asdict(settings), class_count, case.spacing_mm, *reading])
     name = f"{case.case_id}.{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     sidecar = folder / site / f"{name}.json"
     stamps, known = stamps_of(case), _read_sidecar(sidecar)

@@ -9,6 +9,7 @@ Without the table each case is its own patient.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,13 @@ class Case:
         phase: As of the heart; empty if unknown.
         split: "train", "validation" or "test" if the site's table says so, else None.
         spacing_mm: Along D, H, W, where the table corrects what the file says, else None.
+        frame: Which of the fourth axis of the files this case is, from 0; None where that axis,
+            if there is one, holds channels.
+        numbering: (number in the mask, number in the study); None where they are the same.
+        site: Whose it is in a data set of several sites; empty in a folder of one.
+        vendor: Who made the scanner; empty if unknown.
+        part: Of a published data set, such as "training"; empty if it has no parts.
+        never_empty: Whether a mask without any label must be a mistake.
     """
 
     case_id: str
@@ -45,6 +53,19 @@ class Case:
     phase: str = ""
     split: str | None = None
     spacing_mm: tuple[float, float, float] | None = None
+    frame: int | None = None
+    numbering: tuple[tuple[int, int], ...] | None = None
+    site: str = ""
+    vendor: str = ""
+    part: str = ""
+    never_empty: bool = False
+
+    @property
+    def reading(self) -> str:
+        """How the files become voxels, where that is not simply whole; empty where it is."""
+        if self.frame is None and self.numbering is None:
+            return ""
+        return json.dumps([self.frame, self.numbering])
 
 
 @dataclass(frozen=True)
@@ -126,7 +147,7 @@ def survey(
     rows, table_flaws = _rows(folder, sorted(images))
     whole = [name for name in sorted(images) if name in labels and name in rows]
     cases = tuple(_case(rows[name], images[name], labels[name]) for name in whole)
-    return cases, (*flaws, *table_flaws, *_divided(cases))
+    return cases, (*flaws, *table_flaws, *divided(cases))
 
 
 def _case(row: CaseRow, images: tuple[Path, ...], label: Path) -> Case:
@@ -219,7 +240,7 @@ def _rows(folder: Path, names: Sequence[str]) -> tuple[dict[str, CaseRow], list[
     return rows, flaws
 
 
-def _divided(cases: Iterable[Case]) -> Iterator[Flaw]:
+def divided(cases: Iterable[Case]) -> Iterator[Flaw]:
     """Name every patient with cases on two sides of a split."""
     splits = defaultdict[str, set[str]](set)
     for case in cases:

@@ -11,6 +11,7 @@ import numpy as np
 
 from crisp_core.errors import DataError
 from crisp_core.files.cohort import Case, survey
+from crisp_core.files.meanings import renumbered
 from crisp_core.files.orientation import SPACING_TOLERANCE, Grid, same_place
 from crisp_core.files.volumes import LabelVolume, Volume, read_image, read_labels
 
@@ -49,13 +50,30 @@ def open_case(case: Case, class_count: int | None = None) -> tuple[Volume, Label
     Raises:
         DataError: The first thing that is wrong with it.
     """
-    image, labels = read_image(*case.images), read_labels(case.label)
+    image, labels = read_image(*case.images, frame=case.frame), case_labels(case)
     for error in _errors(case, image, labels, class_count):
         raise error
     if case.spacing_mm is None:
         return image, labels
     grid = replace(image.grid, spacing_mm=case.spacing_mm)
     return replace(image, grid=grid), replace(labels, grid=grid)
+
+
+def case_labels(case: Case) -> LabelVolume:
+    """Read a case's mask in the study's numbers.
+
+    Raises:
+        DataError: If it is unreadable, holds a number that the data set does not have, or is empty
+            where that must be a mistake.
+    """
+    labels = read_labels(case.label, case.frame)
+    if case.never_empty and not labels.array.any():
+        fix = "Leave the case out: what its data set ships as its mask is none"
+        where = f"mask of case {case.case_id!r}"
+        raise DataError(expected="a labelled voxel", got="none", where=where, fix=fix)
+    if case.numbering is None:
+        return labels
+    return replace(labels, array=renumbered(labels.array, case.numbering, case.case_id))
 
 
 def image_errors(case_id: str, image: Volume) -> Iterator[DataError]:
@@ -73,12 +91,12 @@ def image_errors(case_id: str, image: Volume) -> Iterator[DataError]:
 
 def _findings(case: Case, class_count: int) -> Iterator[Finding]:
     try:
-        image = read_image(*case.images)
+        image = read_image(*case.images, frame=case.frame)
     except DataError as error:
         yield Finding("error", case.case_id, str(error))
         image = None
     try:
-        labels = read_labels(case.label)
+        labels = case_labels(case)
     except DataError as error:
         yield Finding("error", case.case_id, str(error))
         labels = None

@@ -53,13 +53,18 @@ class LabelVolume:
     grid: Grid
 
 
-def read_image(*paths: Path) -> Volume:
+def read_image(*paths: Path, frame: int | None = None) -> Volume:
     """Read one image: a file of 2, 3 or 4 axes (channels last), or one file a channel.
 
+    Args:
+        paths: The files.
+        frame: Which of a fourth axis that is time to take, from 0; None takes it for channels.
+
     Raises:
-        DataError: If a file is unreadable or no NIfTI, or if the channels lie in different places.
+        DataError: If a file is unreadable or no NIfTI, has no such frame, or if the channels lie
+            in different places.
     """
-    parts = [_read_channels(path) for path in paths]
+    parts = [_read_channels(path, frame) for path in paths]
     grid = parts[0].grid
     for path, part in zip(paths, parts, strict=True):
         if not same_place(grid, part.grid):
@@ -72,15 +77,19 @@ def read_image(*paths: Path) -> Volume:
     return Volume(np.concatenate([part.array for part in parts]), grid)
 
 
-def read_labels(path: Path) -> LabelVolume:
-    """Read one mask of 2 or 3 axes.
+def read_labels(path: Path, frame: int | None = None) -> LabelVolume:
+    """Read one mask of 2 or 3 axes, or one frame of a mask of 4.
+
+    Args:
+        path: The file.
+        frame: Which of a fourth axis to take, from 0; a mask without that axis is taken whole.
 
     Raises:
         DataError: If the file is unreadable, no NIfTI, has channels, or holds other numbers than
             integers.
     """
     image = _open(path)
-    values = _values(image, path)
+    values = _values(image, path, frame if len(image.shape) > SPACE else None)
     if values.ndim > SPACE:
         raise _unexpected(path, "a mask of 2 or 3 axes", f"shape {values.shape}")
     grid = _grid(image, values.shape, path)
@@ -107,9 +116,9 @@ def write_labels(path: Path, labels: IntArray, grid: Grid) -> None:
     write_bytes(path, igzip.compress(image.to_bytes(), COMPRESSION_LEVEL, mtime=0))
 
 
-def _read_channels(path: Path) -> Volume:
+def _read_channels(path: Path, frame: int | None) -> Volume:
     image = _open(path)
-    values = _values(image, path)
+    values = _values(image, path, frame)
     if values.ndim > SPACE + 1:
         raise _unexpected(path, "an image of 2, 3 or 4 axes", f"shape {values.shape}")
     grid = _grid(image, values.shape[:SPACE], path)
@@ -132,12 +141,14 @@ def _open(path: Path) -> nib.Nifti1Image:
         raise _unreadable(error, path) from None
 
 
-def _values(image: nib.Nifti1Image, path: Path) -> AnyArray:
+def _values(image: nib.Nifti1Image, path: Path, frame: int | None) -> AnyArray:
     """Return the array with slope and intercept applied, without trailing axes of length 1."""
     if image.get_data_dtype().kind not in "iuf":
         raise _unexpected(path, "real numbers", f"data type {image.get_data_dtype()}")
+    if frame is not None and not (len(image.shape) == SPACE + 1 and 0 <= frame < image.shape[-1]):
+        raise _unexpected(path, f"a fourth axis with a frame {frame}", f"shape {image.shape}")
     try:
-        values = np.asarray(image.dataobj)
+        values = np.asarray(image.dataobj if frame is None else image.dataobj[..., frame])
     except UNREADABLE as error:
         raise _unreadable(error, path) from None
     if values.size == 0:
