@@ -19,7 +19,8 @@ from crisp_core.arrays import FloatArray
 from crisp_core.errors import DataError
 from crisp_core.files.atomic import write_text
 from crisp_core.files.cache import PreparedCase, prepared_case
-from crisp_core.files.cohort import Case, read_cohorts
+from crisp_core.files.cohort import Case
+from crisp_core.files.layouts.reading import read_places
 from crisp_core.files.preprocess import PrepareSettings
 from crisp_core.files.splits import assign_splits
 from crisp_core.schema.frozen import Frozen
@@ -107,11 +108,8 @@ def forget_cases() -> None:
 @lru_cache(maxsize=64)
 def _open_cases(settings: SiteSettings, canonical: str) -> SiteCases:
     study = Study.model_validate_json(canonical)
-    cohort = read_cohorts(
-        [Path(folder) for folder in settings.data],
-        settings.site,
-        len(study.classes),
-        follow_links=settings.follow_links,
+    cohort = read_places(
+        settings.places, settings.site, study.classes, follow_links=settings.follow_links
     )
     _allow_open_files(FILES_OF_A_CASE * len(cohort.cases) + OTHER_FILES)
     left_out = _left_out(SiteCases(settings, study, cohort.cases, {}))

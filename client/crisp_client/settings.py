@@ -52,6 +52,9 @@ def explained(settings: SiteSettings) -> str:
 _MEANINGS = {
     "site": "Name under which the coordinator knows this site.",
     "data": "Folders with images/, labels/ and, if wanted, cases.csv. Only read, never written.",
+    "layout": 'How files lie there: "house" is the above, "auto" guesses; "mnms", "bids" …',
+    "select": 'Which cases of them count, such as ["vendor=A", "part=training"]; [] takes all.',
+    "also": 'More places, each as ["FOLDER", "LAYOUT", ["CONDITION"]].',
     "work": "Folder that the client writes: caches, hints, logs of its work. Needs room on disk.",
     "device": 'Where to compute: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".',
     "threads": "CPU threads; 0 means every core.",

@@ -10,6 +10,7 @@ from pydantic import Field
 from crisp_core.schema.description import VerdictLine
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import Evaluation, HintFigures, SiteDescription
+from crisp_core.schema.places import AlsoPlace, ConditionText, LayoutName, Place, places_of
 from crisp_core.schema.summary import RoundSummary, degraded
 
 
@@ -68,6 +69,12 @@ class SiteSettings(Frozen):
 
     site: str
     data: tuple[str, ...]
+    layout: LayoutName = "house"
+    """How the files lie in `data`."""
+    select: tuple[ConditionText, ...] = ()
+    """Which cases count: every condition must hold."""
+    also: tuple[AlsoPlace, ...] = ()
+    """More places: folder, layout and conditions."""
     work: str
     device: Annotated[str, Field(pattern=DEVICE)] = "auto"
     threads: int = 0
@@ -85,3 +92,8 @@ class SiteSettings(Frozen):
     """Whether links in the data folders may point out of them."""
     resident: bool = True
     """Whether the daemon keeps one process that has everything loaded and does the work."""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Every folder of this site with its layout and conditions."""
+        return places_of(self.data, self.layout, self.select, self.also)

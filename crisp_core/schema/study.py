@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from crisp_core.schema.frozen import Frozen
+from crisp_core.schema.places import AlsoPlace, ConditionText, LayoutName, Place, places_of
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Count = Annotated[int, Field(ge=1)]
@@ -36,16 +37,26 @@ Method = Literal[
 class SiteEntry(Frozen):
     """One hospital of the study.
 
-    `data` is the folder (or folders) that a simulation reads; it names a place on one machine,
-    so it is not part of the study's hash.
+    `data` is the folder (or folders) that a simulation reads, `layout` how files lie there and
+    `select` which cases count; they name places on one machine, so they are not part of the
+    study's hash.
     """
 
     role: Literal["source", "held-out"]
     data: tuple[str, ...] = ()
+    layout: LayoutName = "house"
+    select: tuple[ConditionText, ...] = ()
+    also: tuple[AlsoPlace, ...] = ()
+    """More places, each with a layout and conditions of its own."""
 
-    @field_validator("data", mode="before")
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Every folder of this site with its layout and conditions."""
+        return places_of(self.data, self.layout, self.select, self.also)
+
+    @field_validator("data", "select", mode="before")
     @classmethod
-    def _one_folder(cls, value: object) -> object:
+    def _one_word(cls, value: object) -> object:
         if isinstance(value, str):
             return (value,)
         return tuple(value) if isinstance(value, list) else value
@@ -237,7 +248,8 @@ class Study(Frozen):
         value["model"].pop("encoder_weights")
         value["federation"].pop("accept_verdict")
         for site in value["sites"].values():
-            site.pop("data")
+            for place in ("data", "layout", "select", "also"):
+                site.pop(place)
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
     def hash(self) -> str:

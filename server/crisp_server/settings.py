@@ -113,7 +113,10 @@ def _absolute(study: Study, folder: Path) -> Study:
     """Take every place that the study names relative to its file."""
     sites = {
         name: site.model_copy(
-            update={"data": tuple(str((folder / place).resolve()) for place in site.data)}
+            update={
+                "data": tuple(_from(folder, place) for place in site.data),
+                "also": tuple((_from(folder, place), *rest) for place, *rest in site.also),
+            }
         )
         for name, site in study.sites.items()
     }
@@ -121,3 +124,7 @@ def _absolute(study: Study, folder: Path) -> Study:
     place = str((folder / weights).resolve()) if weights else None
     model = study.model.model_copy(update={"encoder_weights": place})
     return study.model_copy(update={"sites": sites, "model": model})
+
+
+def _from(folder: Path, place: str) -> str:
+    return str((folder / place).resolve())

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,6 +19,7 @@ from crisp_core.errors import CrispError, StudyError, UsageError
 from crisp_core.files.released import released_of, write_released
 from crisp_core.report.page import write_report
 from crisp_core.schema.manifest import RunFacts, SiteSettings
+from crisp_core.schema.places import Place, exclude_each_other
 from crisp_core.schema.study import SiteEntry, Study
 from crisp_core.schema.summary import RunSummary
 from crisp_server.events import failure_in
@@ -63,8 +64,7 @@ def parts_of(study: Study) -> dict[str, Study]:
                 where="sites",
                 fix="Call it otherwise: the sources together take that name",
             )
-        data = tuple(folder for name in study.sources for folder in study.sites[name].data)
-        sites = {POOLED: SiteEntry(role="source", data=data), **held_out}
+        sites = {POOLED: _joined([study.sites[name] for name in study.sources]), **held_out}
         return {"": study.model_copy(update={"sites": sites, "federation": one_site})}
     if study.method == "local":
         return {
@@ -74,6 +74,17 @@ def parts_of(study: Study) -> dict[str, Study]:
             for name in study.sources
         }
     return {"": study}
+
+
+def _joined(sources: Sequence[SiteEntry]) -> SiteEntry:
+    """Make one site of several; folders in house format stay the short list that they were."""
+    if all(site.layout == "house" and not site.select and not site.also for site in sources):
+        return SiteEntry(
+            role="source", data=tuple(folder for site in sources for folder in site.data)
+        )
+    places = [place for site in sources for place in site.places]
+    also = tuple((place.folder, place.layout, place.select) for place in places)
+    return SiteEntry(role="source", also=also)
 
 
 def start(study: Study, folder: Path, options: SimulationOptions) -> RunFolder:
@@ -103,23 +114,36 @@ def opened_parts(folder: Path) -> dict[str, RunFolder]:
 
 
 def _check_places(study: Study) -> None:
-    owners: dict[str, str] = {}
+    owners: list[tuple[str, Place]] = []
     for name, site in study.sites.items():
-        if not site.data:
+        if not site.places:
             raise StudyError(
                 expected="a data folder for every site of a simulation",
                 got="none",
                 where=f"sites.{name}.data",
                 fix='Add data = "FOLDER" to that site',
             )
-        for place in site.data:
-            if owners.setdefault(place, name) != name:
-                raise StudyError(
-                    expected="each data folder at one site",
-                    got=f"{place} at {owners[place]!r} and {name!r}",
-                    where=f"sites.{name}.data",
-                    fix="A hospital that trains cannot be held out: name another folder",
-                )
+        for place in site.places:
+            for owner, theirs in owners:
+                if owner != name and _share_cases(place, theirs):
+                    raise _taken(place, owner, name)
+            owners.append((name, place))
+
+
+def _share_cases(one: Place, other: Place) -> bool:
+    return one.folder == other.folder and not exclude_each_other(one.select, other.select)
+
+
+def _taken(place: Place, owner: str, name: str) -> StudyError:
+    fix = "A hospital that trains cannot be held out: name another folder"
+    if place.layout != "house":
+        fix += ", or conditions that exclude each other"
+    return StudyError(
+        expected="each data folder at one site",
+        got=f"{place.folder} at {owner!r} and {name!r}",
+        where=f"sites.{name}.data",
+        fix=fix,
+    )
 
 
 def _check_device(device: str) -> None:
@@ -190,6 +214,10 @@ def _site_text(folder: Path, study: Study, name: str, options: SimulationOptions
     settings = SiteSettings(
         site=name,
         data=study.sites[name].data,
+        layout=study.sites[name].layout,
+        select=study.sites[name].select,
+        also=study.sites[name].also,
+        follow_links=True,  # whoever simulates owns every folder
         work=str(folder.resolve() / "sites" / name),
         device=options.device,
         threads=options.threads,

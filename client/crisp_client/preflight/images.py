@@ -13,7 +13,8 @@ import numpy as np
 from crisp_client.connection import Finding
 from crisp_client.survey import SurveyedCase, is_unlike, survey_case
 from crisp_core.errors import DataError
-from crisp_core.files.cohort import Case, survey
+from crisp_core.files.cohort import Case
+from crisp_core.files.layouts.reading import in_study_numbers, survey_place
 from crisp_core.schema.description import Level
 from crisp_core.schema.manifest import SiteSettings
 from crisp_core.schema.study import Study
@@ -45,9 +46,10 @@ def look_at_cases(watched: Watched) -> Iterator[Finding]:
     """Open every case and yield what is wrong, then what is odd, then what they are."""
     flaws: list[str] = []
     cases: list[tuple[Path, Case]] = []
-    for folder in map(Path, watched.settings.data):
-        whole, found = survey(folder, follow_links=watched.settings.follow_links)
-        cases += [(folder, case) for case in whole]
+    for place in watched.settings.places:
+        data, found = survey_place(place, follow_links=watched.settings.follow_links)
+        whole = in_study_numbers(data, watched.study.classes) if watched.study else data.cases
+        cases += [(Path(place.folder), case) for case in whole]
         flaws += [str(flaw.error) for flaw in found]
     yield from (Finding("error", "folder", text.rstrip(".")) for text in flaws)
     opened, unreadable = _opened(watched, cases)
