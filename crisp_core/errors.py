@@ -48,6 +48,13 @@ class HintsMissingError(CrispError):
     exit_code = 3
 
 
+class OwnArraysMissingError(CrispError):
+    """A site has lost the arrays that it keeps for itself in a study."""
+
+    code = "own-arrays"
+    exit_code = 3
+
+
 class RunStateError(CrispError):
     """A run folder cannot be started in, continued or written."""
 

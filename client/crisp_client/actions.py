@@ -14,15 +14,21 @@ from crisp_client.device import Workbench, workbench_of
 from crisp_client.evaluation import evaluate_cases
 from crisp_client.hints import regenerate
 from crisp_client.outbox import Departure, fault_of
+from crisp_client.own import OwnArrays, staying
 from crisp_client.requests import Request
 from crisp_client.survey import site_description
 from crisp_client.training import train_round
+from crisp_client.unseen import served
+from crisp_core.arrays import AnyArray
 from crisp_core.errors import PolicyError, StudyError
 from crisp_core.files.cohort import Case
 from crisp_core.model.from_study import segmenter_of
+from crisp_core.model.normalisation import local_arrays
 from crisp_core.model.parameters import load_arrays, to_arrays
 from crisp_core.model.segmenter import Segmenter
+from crisp_core.schema.beside import model_of
 from crisp_core.schema.messages import EvaluatePlan, HintPlan, TrainPlan
+from crisp_core.schema.own import OwnKey
 from crisp_core.schema.record import Action
 from crisp_core.schema.study import Study
 
@@ -45,7 +51,7 @@ def describe(request: Request) -> Departure:
 def hints(request: Request) -> Departure:
     """Make the next generation's hints; only their counts and agreement leave."""
     plan = HintPlan.model_validate_json(request.plan)
-    site, bench, segmenter = _prepared(request)
+    site, bench, segmenter = _prepared(request, plan.own)
     figures = regenerate(site, segmenter, plan.models, bench)
     return Departure(
         figures=figures, case_count=figures.case_count, patients=_patients(site.of("train"))
@@ -62,7 +68,7 @@ def train(request: Request) -> Departure:
             where=f"site {request.settings.site!r}",
             fix="Held-out sites measure and never train",
         )
-    site, bench, segmenter = _prepared(request)
+    site, bench, segmenter = _prepared(request, plan.own)
     epochs = _epochs(site, plan)
     if epochs > request.epochs_left:
         raise PolicyError(
@@ -72,9 +78,11 @@ def train(request: Request) -> Departure:
             fix="Raise the limit, or let the study end",
         )
     figures = train_round(site, segmenter, plan, bench)
+    trained, stays = _own_kept(request, site, segmenter, plan)
     return Departure(
         figures=figures,
-        parameters=to_arrays(segmenter),
+        parameters=trained,
+        stays=stays,
         case_count=figures.case_count,
         patients=_patients(site.of("train")),
         epochs=epochs,
@@ -84,8 +92,9 @@ def train(request: Request) -> Departure:
 def evaluate(request: Request) -> Departure:
     """Measure a model on this site's cases."""
     plan = EvaluatePlan.model_validate_json(request.plan)
-    site, bench, segmenter = _prepared(request)
-    figures = evaluate_cases(site, segmenter, plan, bench)
+    site, bench, segmenter = _prepared(request, plan.own)
+    network = served(site, segmenter, request.parameters, plan, bench)
+    figures = evaluate_cases(site, network, plan, bench)
     patients = len({case.patient for case in figures.cases})
     return Departure(figures=figures, case_count=len(figures.cases), patients=patients)
 
@@ -112,11 +121,35 @@ def _epochs(site: SiteCases, plan: TrainPlan) -> float:
     return plan.steps * site.study.training.batch_size / slices
 
 
-def _prepared(request: Request) -> tuple[SiteCases, Workbench, Segmenter]:
+def _prepared(request: Request, own: OwnKey) -> tuple[SiteCases, Workbench, Segmenter]:
+    """Build the network of what came and of what this site keeps for itself."""
     bench = _workbench(request)
     segmenter = bench.placed(_network(request.study.canonical()))
-    load_arrays(segmenter, request.parameters)
+    kept = _own(request).read(own)
+    load_arrays(segmenter, model_of(request.parameters) | model_of(kept))
     return open_cases(request.settings, request.study), bench, segmenter
+
+
+def _own(request: Request) -> OwnArrays:
+    return OwnArrays(Path(request.settings.work), request.study)
+
+
+def _own_kept(
+    request: Request, site: SiteCases, segmenter: Segmenter, plan: TrainPlan
+) -> tuple[dict[str, AnyArray], frozenset[str]]:
+    """Keep what is this site's own; return the arrays that leave and which of them are unchanged.
+
+    What stays leaves as it came: the answer has the same names and shapes in every study.
+    """
+    study, arrays = site.study, to_arrays(segmenter)
+    if not study.keeps_own:
+        return arrays, frozenset()
+    local = local_arrays(segmenter, study.federation.local_norm)
+    sent = model_of(request.parameters)
+    _own(request).keep(plan, sent, {name: arrays[name] for name in arrays if name in local})
+    learned = {name for name, _ in segmenter.named_parameters()}
+    stays = frozenset(staying(study, plan, local, learned))
+    return {n: sent[n] if n in stays else array for n, array in arrays.items()}, stays
 
 
 def _workbench(request: Request) -> Workbench:

@@ -114,6 +114,7 @@ def send_departure(connection: socket.socket, departure: Departure) -> None:
         "case_count": departure.case_count,
         "patients": departure.patients,
         "epochs": departure.epochs,
+        "stays": sorted(departure.stays),
     }
     _send(connection, header, departure.parameters)
 
@@ -127,6 +128,7 @@ def _received_departure(connection: socket.socket, action: Action) -> Departure:
         case_count=header["case_count"],
         patients=header["patients"],
         epochs=header["epochs"],
+        stays=frozenset(header["stays"]),
         fault=SiteFault.model_validate(fault) if fault else None,
     )
 

@@ -21,6 +21,7 @@ from crisp_core.model.segmenter import Segmenter
 from crisp_core.numerics.agreement import changed_share, coverage, mask_agreement
 from crisp_core.numerics.hints import binary_hint, null_hint, rank_hint, uncertainty_region
 from crisp_core.schema.messages import HintFigures
+from crisp_core.schema.study import Study
 
 
 def store_of(site: SiteCases) -> HintStore:
@@ -59,7 +60,7 @@ def _regenerate_case(
     noise = KeyedNoise(site.study.seed, site.noise_key(case), generation)
     with named(case, f"hints of generation {generation}"), bench.autocast():
         made = make_hints(segmenter, images, hint, options, noise)
-    stored = _stored(made, options)
+    stored = as_stored(made, options)
     store.write(case.case_id, generation, stored, models[-1])
     return _figures(made, stored, previous, torch.tensor(prepared.labels))
 
@@ -77,17 +78,13 @@ def _ranks(stored: StoredHints) -> torch.Tensor:
     return sums / (stored.count * (stored.levels - 1))
 
 
-class TrainingHints:
-    """H(1) … H(k) of the training cases in memory, as stored; one slice at a time as channels."""
+class CaseHints:
+    """H(1) … H(k) of some cases in memory, as stored; one slice at a time as channels."""
 
-    def __init__(self, site: SiteCases, models: Sequence[str]) -> None:
-        """Read every generation of hints, each made by its model; `models` is M(1) … M(k - 1)."""
-        store, self._options = store_of(site), hint_options_of(site.study)
-        self._classes = len(site.study.classes)
-        self._stored = [
-            [store.read(case.case_id, made, model) for case in site.of("train")]
-            for made, model in enumerate(models, start=2)
-        ]
+    def __init__(self, study: Study, stored: Sequence[Sequence[StoredHints]]) -> None:
+        """Take H(2), H(3), …, each of every case."""
+        self._options, self._classes = hint_options_of(study), len(study.classes)
+        self._stored = stored
 
     def of_slice(
         self, case: int, place: int, generation: int, space: tuple[int, int]
@@ -106,7 +103,21 @@ class TrainingHints:
         return as_hint(window, self._options)[place - low]
 
 
-def _stored(made: Hints, options: HintOptions) -> StoredHints:
+class TrainingHints(CaseHints):
+    """Hints of the training cases, read from the site's folder."""
+
+    def __init__(self, site: SiteCases, models: Sequence[str]) -> None:
+        """Read every generation of hints, each made by its model; `models` is M(1) … M(k - 1)."""
+        store = store_of(site)
+        stored = [
+            [store.read(case.case_id, made, model) for case in site.of("train")]
+            for made, model in enumerate(models, start=2)
+        ]
+        super().__init__(site.study, stored)
+
+
+def as_stored(made: Hints, options: HintOptions) -> StoredHints:
+    """Turn new hints of a case into what is kept of them."""
     return StoredHints(
         core=made.core.cpu().numpy(),
         support=made.support.cpu().numpy(),

@@ -19,6 +19,7 @@ from crisp_core.errors import (
     CrispError,
     DivergedError,
     HintsMissingError,
+    OwnArraysMissingError,
     PolicyError,
     SmallCohortError,
     WeightsError,
@@ -48,6 +49,7 @@ CRASH = "crash"
 SENTENCES = MappingProxyType(
     {
         HintsMissingError.code: "The site has no hints of this generation made by this model",
+        OwnArraysMissingError.code: "The site has lost the arrays that it keeps for itself",
         "data": "A case or table at the site cannot be used; the site's log names it",
         "state": "The site cannot write its work folder or ledger; the site's log says why",
         "study": "The site cannot run this study; the site's log says why",
@@ -79,6 +81,8 @@ class Departure:
     """Different patients behind the figures; the fewest, where there are figures of parts."""
     epochs: float = 0.0
     """Passes over the training slices that this took."""
+    stays: frozenset[str] = frozenset()
+    """Names of the arrays that are the site's own: they may leave only as they came."""
     fault: SiteFault | None = None
 
     @property
@@ -171,6 +175,13 @@ def _array_flaws(departure: Departure, request: Request) -> Iterator[CrispError]
     for name, array in departure.parameters.items():
         if not np.isfinite(array).all():
             yield _kept(DivergedError, "finite numbers", "nan or infinity", f"array {name!r}")
+    for name in sorted(departure.stays):
+        if not _same(departure.parameters.get(name), expected.get(name)):
+            yield _kept(WeightsError, "what came", "the site's own", f"array {name!r}")
+
+
+def _same(one: AnyArray | None, other: AnyArray | None) -> bool:
+    return one is not None and other is not None and one.tobytes() == other.tobytes()
 
 
 def _kinds(arrays: Parameters) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from crisp_client.requests import Request
 from crisp_core.arrays import Parameters
 from crisp_core.errors import PolicyError
+from crisp_core.schema.beside import PERSONAL, model_of
 from crisp_core.schema.messages import METRICS, EvaluatePlan, HintPlan, TrainPlan
 from crisp_core.schema.policy import ApprovedStudy, Policy
 from crisp_core.schema.record import Action
@@ -140,13 +141,31 @@ def _action_flaws(policy: Policy, request: Request, now: datetime) -> Iterator[P
 
 
 def _array_flaws(approved: Sequence[ApprovedStudy], request: Request) -> Iterator[PolicyError]:
-    count, pinned = len(request.parameters), {study.architecture for study in approved}
+    model, pinned = model_of(request.parameters), {study.architecture for study in approved}
+    count = len(request.parameters)
     if request.action == "describe":
         if count:
             yield _wrong("no array", f"{count}", "a question to describe", ASK)
-    elif architecture_hash(request.parameters) not in pinned:
+    elif architecture_hash(model) not in pinned or not _fits_beside(request, model):
         got = f"{count} arrays of other names, shapes or types"
         yield _wrong("the arrays of the approved network", got, request.study.name, ASK)
+
+
+def _fits_beside(request: Request, model: Parameters) -> bool:
+    """Whether all that comes beside the model is an array of it, where the study has such."""
+    study, federation = request.study, request.study.federation
+    ensemble = federation.local_norm != "none" and federation.unseen_norm == "ensemble"
+    prefixes = [
+        f"{PERSONAL}{number}/"
+        for number in range(1, len(study.sources) + 1)
+        if ensemble and request.action == "evaluate"
+    ]
+    known = {prefix + name: array for prefix in prefixes for name, array in model.items()}
+    return all(
+        name in known and (known[name].dtype, known[name].shape) == (array.dtype, array.shape)
+        for name, array in request.parameters.items()
+        if name not in model
+    )
 
 
 def _plan_flaws(request: Request) -> Iterator[PolicyError]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Literal, TypeAlias
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
+LocalNorm: TypeAlias = Literal["none", "statistics", "all"]
 CHANNELS_PER_GROUP = 16
 """Wu and He, "Group Normalization", ECCV 2018, table 3."""
 
@@ -46,6 +48,71 @@ def running_statistics(module: nn.Module) -> frozenset[str]:
         if isinstance(child, BatchNorm) and child.track_running_stats
         for kind in ("running_mean", "running_var")
     )
+
+
+def norm_arrays(module: nn.Module) -> frozenset[str]:
+    """Return the names of all that every BatchNorm has in the module's state.
+
+    Scale, shift, running mean and variance, and the count of batches; found by the layer's type,
+    whatever it is called.
+    """
+    return frozenset(
+        f"{name}.{kind}" if name else kind
+        for name, child in module.named_modules()
+        if isinstance(child, BatchNorm)
+        for kind in child.state_dict()
+    )
+
+
+def local_arrays(module: nn.Module, local: LocalNorm) -> frozenset[str]:
+    """Return the names of what stays at a site: nothing, running statistics, or all of BatchNorm.
+
+    Empty, whatever was asked for, where the network has no BatchNorm.
+
+    Source:
+        "all": Li et al., "FedBN: Federated Learning on Non-IID Features via Local Batch
+        Normalization", ICLR 2021. "statistics": Andreux et al., "Siloed Federated Learning for
+        Multi-Centric Histopathology Datasets", 2020.
+    """
+    if local == "none":
+        return frozenset()
+    names = norm_arrays(module)
+    if local == "all":
+        return names
+    learned = {name for name, _ in module.named_parameters()}
+    return names - learned
+
+
+def estimate_statistics(module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """Put the statistics of these inputs in the place of every BatchNorm's running ones (AdaBN).
+
+    Mean and variance are those of the batches, each counted alike; scale, shift and every other
+    weight stay, and dropout is off. No label is needed.
+
+    Args:
+        module: Changed in place; left in evaluation mode.
+        batches: Inputs of the module, on its device.
+
+    Source:
+        Li et al., "Revisiting Batch Normalization For Practical Domain Adaptation", 2016.
+    """
+    module.eval()
+    norms = [
+        child
+        for child in module.modules()
+        if isinstance(child, BatchNorm) and child.track_running_stats
+    ]
+    usual = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch then averages over the batches
+        norm.train()
+    with torch.no_grad():
+        for batch in batches:
+            module(batch)
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
+    module.eval()
 
 
 @contextmanager

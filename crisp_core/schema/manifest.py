@@ -29,6 +29,9 @@ class Progress(Frozen):
     """Content hash of M(1), M(2), …"""
     aggregation_memory: str = ""
     """Content hash of what the aggregation rule keeps between rounds; empty for most rules."""
+    personal_norms: tuple[str, ...] = ()
+    """Content hash of the sources' own normalisations after generation 1, 2, …, where a held-out
+    site will need each of them."""
     converged_at: int | None = None
     final: dict[str, Evaluation] = Field(default_factory=dict)
     site_seconds: float = 0.0

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from crisp_core.schema.description import DataProfile, Machine
 from crisp_core.schema.frozen import Frozen
+from crisp_core.schema.own import OwnKey
 from crisp_core.schema.policy import Policy
 from crisp_core.schema.reliability import Reliability
 from crisp_core.schema.risk import RiskEvidence
@@ -33,6 +34,7 @@ class TrainPlan(Frozen):
     steps: int
     models: tuple[str, ...]
     """Content hashes of M(1) … M(generation - 1), which made the hints to train with."""
+    own: OwnKey = ""
 
 
 class HintPlan(Frozen):
@@ -41,6 +43,7 @@ class HintPlan(Frozen):
     generation: int
     models: tuple[str, ...]
     """Content hashes of M(1) … M(generation - 1)."""
+    own: OwnKey = ""
 
 
 class EvaluatePlan(Frozen):
@@ -49,6 +52,7 @@ class EvaluatePlan(Frozen):
     purpose: Literal["validation", "final"]
     generation: int
     recursions: int
+    own: OwnKey = ""
 
 
 class SiteDescription(Frozen):

@@ -34,6 +34,14 @@ _PLAIN: Mapping[str, Any] = MappingProxyType(
     {"hint": "none", "squeeze_weight": 0.0, "guard": "none"}
 )
 
+_WITHOUT_A_WORD: Table = MappingProxyType({"federation": {"local_norm": "none"}})
+
+
+def _batch_norm(local: str) -> Table:
+    """A network with BatchNorm, of which sites keep something to themselves."""
+    return {"model": {"norm": "network"}, "federation": {"local_norm": local}}
+
+
 PRESETS: Mapping[str, Table] = MappingProxyType(
     {
         "crisp": _RECOMMENDED,
@@ -41,6 +49,9 @@ PRESETS: Mapping[str, Table] = MappingProxyType(
         "crisp-paper": {"crisp": _PRINTED},
         "fedavg": {"crisp": _PLAIN},
         "fedavg-2.5d": {"model": {"slices_in": 3}, "crisp": _PLAIN},
+        "fedavg-group": {"model": {"norm": "group"}, "crisp": _PLAIN},
+        "fedbn": {**_batch_norm("all"), "crisp": _PLAIN},
+        "silobn": {**_batch_norm("statistics"), "crisp": _PLAIN},
         "local": {"crisp": _PLAIN},
         "pooled": {"crisp": _PLAIN},
     }
@@ -61,19 +72,29 @@ def with_preset(raw: Mapping[str, Any]) -> dict[str, Any]:
 def as_method(study: Mapping[str, Any], word: str) -> dict[str, Any]:
     """Turn a whole study into the same study under another method word.
 
-    Only what the word says about hints, squeeze, recursion and slices changes: optimiser steps,
-    augmentation, normalisation and loss stay those of `study`, so that the comparison is fair.
+    Only what the word is about changes: optimiser steps, augmentation, loss and, unless the word
+    names one, normalisation stay those of `study`, so that the comparison is fair. What the study's
+    former word had set in the federation is taken back.
     """
-    preset = PRESETS[word]
+    preset, former = PRESETS[word], PRESETS.get(study["method"], {})
     own = {key: value for key, value in study["crisp"].items() if key != "perturbations_in_loss"}
-    crisp = {**own, **_neutral(), **preset.get("crisp", {})}
-    slices_in = preset.get("model", {}).get("slices_in", study["model"]["slices_in"])
-    return {
-        **study,
-        "method": word,
-        "model": {**study["model"], "slices_in": slices_in},
-        "crisp": _derived(crisp),
+    changed = {
+        section: {**study[section], **_taken_back(section, former), **_of_the_word(section, preset)}
+        for section in ("model", "federation")
     }
+    crisp = _derived({**own, **_neutral(), **preset.get("crisp", {})})
+    return {**study, **changed, "method": word, "crisp": crisp}
+
+
+def _of_the_word(section: str, preset: Table) -> Mapping[str, Any]:
+    """Return what a word sets in a comparison: all but what `crisp` recommends to any study."""
+    table = preset.get(section, {})
+    return {} if table is _RECOMMENDED.get(section) else table
+
+
+def _taken_back(section: str, former: Table) -> Mapping[str, Any]:
+    plain = _WITHOUT_A_WORD.get(section, {})
+    return {key: plain[key] for key in former.get(section, {}) if key in plain}
 
 
 def _neutral() -> dict[str, Any]:

@@ -30,7 +30,16 @@ Aggregation = Literal[
     "geometric-median",
 ]
 Method = Literal[
-    "fedavg", "fedavg-2.5d", "crisp-paper", "crisp-no-squeeze", "crisp", "local", "pooled"
+    "fedavg",
+    "fedavg-2.5d",
+    "fedavg-group",
+    "fedbn",
+    "silobn",
+    "crisp-paper",
+    "crisp-no-squeeze",
+    "crisp",
+    "local",
+    "pooled",
 ]
 
 
@@ -158,10 +167,25 @@ class FederationConfig(Frozen):
     quorum: Count | None = None
     timeout_s: Positive = 3600.0
     aggregation: Aggregation = "fedavg"
+    local_norm: Literal["none", "statistics", "all"] = "none"
+    """What of each BatchNorm stays at the site: nothing, its running statistics (SiloBN), or all of
+    it (FedBN)."""
+    unseen_norm: Literal["mean", "adapt", "ensemble"] = "mean"
+    """What a held-out site takes in its place."""
     late: Literal["drop", "next-round"] = "drop"
     admission: Literal["checked", "finite"] = "checked"
     accept_verdict: tuple[VerdictName, ...] = ()
     """Errors of the data verdict that a person has looked at and takes for false alarms."""
+
+    @model_validator(mode="after")
+    def _rules(self) -> FederationConfig:
+        if self.local_norm != "none" and self.late == "next-round":
+            message = (
+                'local_norm needs late = "drop": an update that comes in a later round than it '
+                "was asked in belongs to another normalisation"
+            )
+            raise ValueError(message)
+        return self
 
 
 class EvaluationConfig(Frozen):
@@ -225,6 +249,11 @@ class Study(Frozen):
     def quorum(self) -> int:
         """Updates that a round needs; every source unless the study says fewer."""
         return self.federation.quorum or len(self.sources)
+
+    @property
+    def keeps_own(self) -> bool:
+        """Whether sites keep arrays of their own between rounds."""
+        return self.federation.local_norm != "none"
 
     @property
     def recursions(self) -> int:

@@ -24,6 +24,8 @@ class RoundSummary(Frozen):
     """Site -> reason, for each source whose update did not count."""
     late: dict[str, int] = Field(default_factory=dict)
     """Site -> rounds between the one whose model it trained and this one, where it counts."""
+    sent: str = ""
+    """Content hash of the model that the sites were sent, where they keep something made of it."""
 
 
 def degraded(rounds: Sequence[RoundSummary]) -> str:

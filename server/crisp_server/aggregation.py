@@ -7,15 +7,17 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import overload
 
-from crisp_core.arrays import Parameters
+from crisp_core.arrays import AnyArray, Parameters
 from crisp_core.model.from_study import segmenter_of
-from crisp_core.model.normalisation import running_statistics
+from crisp_core.model.normalisation import local_arrays, running_statistics
+from crisp_core.model.segmenter import Segmenter
 from crisp_core.numerics.aggregation.adaptive import adaptive
 from crisp_core.numerics.aggregation.geometric import geometric_median
 from crisp_core.numerics.aggregation.krum import krum
 from crisp_core.numerics.aggregation.mean import mean, momentum
 from crisp_core.numerics.aggregation.middle import coordinate_median, trimmed_mean
 from crisp_core.numerics.aggregation.rule import Outcome, Round, Rule
+from crisp_core.schema.beside import PERSONAL, under
 from crisp_core.schema.study import Aggregation, Study
 from crisp_server.store import RunFolder
 
@@ -37,6 +39,27 @@ _ONE_AT_A_TIME: frozenset[Aggregation] = frozenset(
     {"fedavg", "fedavgm", "fedadam", "fedyogi", "fedadagrad"}
 )
 """Rules that look at nothing but the mean: memory holds one update at a time."""
+
+
+_NO_BATCH_NORM = (
+    "federation.local_norm changes nothing: the network has no BatchNorm. This is the same method "
+    "without it"
+)
+_OWN = MappingProxyType(
+    {
+        "all": "Every source was measured with its own BatchNorm layers (FedBN)",
+        "statistics": "Every source was measured with its own BatchNorm statistics (SiloBN)",
+    }
+)
+_SERVED = MappingProxyType(
+    {
+        "mean": "the mean of the sources' normalisations",
+        "adapt": "BatchNorm statistics of their own images, labels unseen: they knew more of a "
+        "hospital than a method that first meets a case when it measures it",
+        "ensemble": "the mean answer of one network a source, each with that source's "
+        "normalisation",
+    }
+)
 
 
 def next_model(
@@ -61,7 +84,7 @@ def next_model(
         current=current,
         updates=waiting if word in _ONE_AT_A_TIME else list(waiting),
         weights=tuple(weights.values()),
-        running=_running(study.canonical()),
+        running=_averaged(study.canonical()),
     )
     return _RULES[word](one, memory)
 
@@ -86,6 +109,53 @@ class _Spooled(Sequence[Parameters]):
         return self._read(self._sites[place])
 
 
+def personal_norms(
+    study: Study, round_number: int, sites: Sequence[str], run: RunFolder
+) -> dict[str, AnyArray]:
+    """Gather what each update of a generation's last round says of the site's own normalisation.
+
+    Returns:
+        The arrays under a prefix that numbers the sites in the order of their names; nothing
+        unless the study serves a held-out site by the ensemble of its sources.
+    """
+    ensemble = study.federation.unseen_norm == "ensemble" and study.held_out
+    if not ensemble or round_number % study.federation.rounds:
+        return {}
+    local = _local(study.canonical())
+    found: dict[str, AnyArray] = {}
+    for number, site in enumerate(sites, start=1):
+        update = run.spooled(site)
+        own = {name: update[name] for name in update if name in local}
+        found |= under(f"{PERSONAL}{number}/", own)
+    return found
+
+
+def notes_on(study: Study) -> tuple[str, ...]:
+    """Say what makes the study's method another one than its word promises."""
+    if study.federation.local_norm == "none":
+        return ()
+    if not _local(study.canonical()):
+        return (_NO_BATCH_NORM,)
+    notes = [_OWN[study.federation.local_norm]]
+    if study.held_out:
+        notes.append(f"Held-out sites were measured with {_SERVED[study.federation.unseen_norm]}")
+    return tuple(notes)
+
+
 @lru_cache(maxsize=1)
-def _running(canonical: str) -> frozenset[str]:
-    return running_statistics(segmenter_of(Study.model_validate_json(canonical)))
+def _averaged(canonical: str) -> frozenset[str]:
+    """Name what every rule averages: running statistics, and what each site has of its own.
+
+    The last is the mean over the sources for those that have none; no rule's memory is in it.
+    """
+    return running_statistics(_network(canonical)) | _local(canonical)
+
+
+@lru_cache(maxsize=1)
+def _local(canonical: str) -> frozenset[str]:
+    study = Study.model_validate_json(canonical)
+    return local_arrays(_network(canonical), study.federation.local_norm)
+
+
+def _network(canonical: str) -> Segmenter:
+    return segmenter_of(Study.model_validate_json(canonical))

@@ -11,6 +11,7 @@ from crisp_core.schema.manifest import Progress
 from crisp_core.schema.messages import HintFigures, HintPlan, SiteDescription
 from crisp_core.schema.study import Study
 from crisp_server.holdout import check_descriptions, hold_out, select_generation, validate
+from crisp_server.own import own_arrays_of
 from crisp_server.rounds import RemindedSites, train_round
 from crisp_server.sites import Sites, replies_of_all
 from crisp_server.steps import (
@@ -76,7 +77,11 @@ def _with_hints(
     study: Study, step: MakeHints, state: FederationState, sites: Sites
 ) -> FederationState:
     plan = HintPlan(generation=step.generation, models=state.progress.generation_models)
-    plans = dict.fromkeys(study.sources, plan)
+    rounds, maker = state.progress.rounds, step.generation - 1
+    plans = {
+        site: plan.model_copy(update={"own": own_arrays_of(study, site, rounds, maker)})
+        for site in study.sources
+    }
     hints = replies_of_all(sites, "hints", plans, state.parameters, HintFigures)
     progress = state.progress.model_copy(
         update={
@@ -99,6 +104,10 @@ def _trained(
     progress = state.progress.model_copy(
         update={
             "rounds": (*state.progress.rounds, result.summary),
+            "personal_norms": (
+                *state.progress.personal_norms,
+                *([run.keep_model(result.personal)] if result.personal else ()),
+            ),
             "aggregation_memory": run.keep_model(result.memory) if result.memory else "",
             "warnings": tuple(dict.fromkeys((*state.progress.warnings, *result.notes))),
             "site_seconds": state.progress.site_seconds + spent,
@@ -112,7 +121,7 @@ def _validated(
 ) -> FederationState:
     progress = state.progress
     measured = (
-        validate(study, step.generation, state.parameters, sites)
+        validate(study, step.generation, state.parameters, sites, progress.rounds)
         if study.evaluation.select == "worst-site"
         else {}
     )
@@ -134,7 +143,9 @@ def _held_out(
 ) -> FederationState:
     generation = select_generation(study, state.progress.validations)
     parameters = run.model(state.progress.generation_models[generation - 1])
-    final = hold_out(study, generation, parameters, sites)
+    heads = state.progress.personal_norms
+    personal = run.model(heads[generation - 1]) if heads else {}
+    final = hold_out(study, generation, parameters, sites, state.progress.rounds, personal)
     spent = sum(evaluation.seconds for evaluation in final.values())
     progress = state.progress.model_copy(
         update={"final": final, "site_seconds": state.progress.site_seconds + spent}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from statistics import fmean
+from types import MappingProxyType
+from typing import Literal
 
 from crisp_core.arrays import Parameters
 from crisp_core.errors import SiteFailedError, StudyError
@@ -16,28 +18,65 @@ from crisp_core.schema.messages import (
     SiteDescription,
 )
 from crisp_core.schema.study import Study
+from crisp_core.schema.summary import RoundSummary
+from crisp_server.own import own_arrays_of
 from crisp_server.sites import Sites, replies_of_all
 
 
 def validate(
-    study: Study, generation: int, parameters: Parameters, sites: Sites
+    study: Study,
+    generation: int,
+    parameters: Parameters,
+    sites: Sites,
+    rounds: Sequence[RoundSummary] = (),
 ) -> dict[str, Evaluation]:
-    """Measure M(generation) on the validation patients of every source."""
-    plan = EvaluatePlan(
-        purpose="validation", generation=generation, recursions=_recursions(study, generation)
-    )
-    return _evaluations(study, sites, dict.fromkeys(study.sources, plan), parameters)
+    """Measure M(generation) on the validation patients of every source.
+
+    Args:
+        study: The study.
+        generation: 1-based.
+        parameters: M(generation).
+        sites: Who is asked.
+        rounds: Finished rounds: a source is measured with its own arrays that belong to the model.
+    """
+    plan = _plan(study, "validation", generation)
+    plans = _with_own(study, plan, study.sources, rounds)
+    return _evaluations(study, sites, plans, parameters)
 
 
 def hold_out(
-    study: Study, generation: int, parameters: Parameters, sites: Sites
+    study: Study,
+    generation: int,
+    parameters: Parameters,
+    sites: Sites,
+    rounds: Sequence[RoundSummary] = (),
+    personal: Parameters = MappingProxyType({}),
 ) -> dict[str, Evaluation]:
-    """Measure the selected model, once, at every site: held-out first, then the sources."""
-    plan = EvaluatePlan(
-        purpose="final", generation=generation, recursions=_recursions(study, generation)
-    )
-    names = (*study.held_out, *study.sources)
-    return _evaluations(study, sites, dict.fromkeys(names, plan), parameters)
+    """Measure the selected model, once, at every site: held-out first, then the sources.
+
+    `personal` are the sources' own normalisations, for held-out sites that need each of them.
+    """
+    plan = _plan(study, "final", generation)
+    unseen = dict.fromkeys(study.held_out, plan)
+    seen = _with_own(study, plan, study.sources, rounds)
+    if not personal:
+        return _evaluations(study, sites, unseen | seen, parameters)
+    measured = _evaluations(study, sites, unseen, {**parameters, **personal})
+    return measured | _evaluations(study, sites, seen, parameters)
+
+
+def _plan(study: Study, purpose: Literal["validation", "final"], generation: int) -> EvaluatePlan:
+    recursions = min(generation, study.recursions)
+    return EvaluatePlan(purpose=purpose, generation=generation, recursions=recursions)
+
+
+def _with_own(
+    study: Study, plan: EvaluatePlan, sites: Sequence[str], rounds: Sequence[RoundSummary]
+) -> dict[str, EvaluatePlan]:
+    return {
+        site: plan.model_copy(update={"own": own_arrays_of(study, site, rounds, plan.generation)})
+        for site in sites
+    }
 
 
 def select_generation(study: Study, validations: Sequence[Mapping[str, Evaluation]]) -> int:
@@ -96,10 +135,6 @@ def _too_few(site: str, expected: str) -> StudyError:
         where=f"site {site!r}",
         fix='Add patients, raise evaluation.validation_share, or set evaluation.select = "last"',
     )
-
-
-def _recursions(study: Study, generation: int) -> int:
-    return min(generation, study.recursions)
 
 
 def _evaluations(

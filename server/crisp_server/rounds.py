@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
 from crisp_core.arrays import Parameters
 from crisp_core.errors import HintsMissingError, QuorumError, UpdateRefusedError
+from crisp_core.files.checkpoint import content_hash
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import HintPlan, TrainFigures, TrainPlan
 from crisp_core.schema.record import Action
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import RoundSummary
 from crisp_server.admission import Change, admit, change, unlike_others
-from crisp_server.aggregation import next_model
+from crisp_server.aggregation import next_model, notes_on, personal_norms
+from crisp_server.own import own_arrays_of
 from crisp_server.sites import SiteReply, Sites
 from crisp_server.steps import TrainRound
 from crisp_server.store import RunFolder
@@ -36,6 +38,8 @@ class RoundResult:
     """What the aggregation rule keeps for its next round."""
     notes: tuple[str, ...]
     """What a reader must know of how the rule worked."""
+    personal: Parameters = field(default_factory=dict)
+    """Each source's own normalisation, where a held-out site will need them one by one."""
 
 
 def train_round(
@@ -65,15 +69,8 @@ def train_round(
     Source:
         Late updates: Xie et al., "Asynchronous Federated Optimization", arXiv 1903.03934.
     """
-    plan = TrainPlan(
-        generation=step.generation,
-        round_number=step.round_number,
-        first_step=step.first_step,
-        steps=step.steps,
-        models=tuple(earlier_models),
-    )
     taken = _Taken(study, step, parameters, run)
-    plans = dict.fromkeys(study.sources, plan)
+    plans = _plans(study, step, earlier_models, run)
     for reply in RemindedSites(sites, run).ask("train", plans, parameters):
         taken.take_in(reply)
     taken.compare()
@@ -81,6 +78,7 @@ def train_round(
     names = sorted(taken.trained)
     weights = {site: taken.weight(site) for site in names}
     outcome = next_model(study, parameters, run.aggregation_memory(), weights, run)
+    personal = personal_norms(study, step.round_number, names, run)
     taken.close()
     summary = RoundSummary(
         generation=step.generation,
@@ -88,8 +86,27 @@ def train_round(
         trained={site: taken.trained[site] for site in names},
         missing=taken.missing,
         late=taken.late,
+        sent=content_hash(parameters) if study.keeps_own else "",
     )
-    return RoundResult(outcome.parameters, summary, outcome.memory, outcome.notes)
+    notes = (*outcome.notes, *notes_on(study))
+    return RoundResult(outcome.parameters, summary, outcome.memory, notes, personal)
+
+
+def _plans(
+    study: Study, step: TrainRound, earlier_models: Sequence[str], run: RunFolder
+) -> dict[str, TrainPlan]:
+    plan = TrainPlan(
+        generation=step.generation,
+        round_number=step.round_number,
+        first_step=step.first_step,
+        steps=step.steps,
+        models=tuple(earlier_models),
+    )
+    rounds = run.rounds() if study.keeps_own else ()
+    return {
+        site: plan.model_copy(update={"own": own_arrays_of(study, site, rounds, step.generation)})
+        for site in study.sources
+    }
 
 
 class _Taken:
@@ -184,11 +201,17 @@ class RemindedSites:
 
     def _remind(self, plans: Mapping[str, Frozen | None]) -> None:
         """Let sites make again the hints that a plan needs, each with the model it belongs to."""
-        (plan, *_) = plans.values()  # the same for all sites of a step
-        for models in _models_of_hints(plan):
-            again = dict.fromkeys(plans, HintPlan(generation=len(models) + 1, models=models))
+        (first, *_) = plans.values()  # of one generation, for all sites of a step
+        rounds = self._run.rounds()
+        for models in _models_of_hints(first):
+            plan = HintPlan(generation=len(models) + 1, models=models)
+            again = {site: self._with_own(plan, site, rounds) for site in plans}
             for _ in self._sites.ask("hints", again, self._run.model(models[-1])):
                 continue  # a site that fails here fails when asked again, with its reason
+
+    def _with_own(self, plan: HintPlan, site: str, rounds: Sequence[RoundSummary]) -> HintPlan:
+        own = own_arrays_of(self._run.study, site, rounds, plan.generation - 1)
+        return plan.model_copy(update={"own": own})
 
 
 def _models_of_hints(plan: Frozen | None) -> Iterator[tuple[str, ...]]:

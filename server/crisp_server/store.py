@@ -23,6 +23,7 @@ from crisp_core.files.checkpoint import content_hash, read_parameters, write_par
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.manifest import Progress, RunFacts, SavedState
 from crisp_core.schema.study import Study
+from crisp_core.schema.summary import RoundSummary
 from crisp_core.trust.ledger import Ledger
 
 Value = TypeVar("Value", bound=Frozen)
@@ -148,7 +149,8 @@ class RunFolder:
             ledger_length=len(self.ledger),
         )
         write_text(self.path / "state.json", state.model_dump_json())
-        self._prune({state.model, progress.aggregation_memory, *progress.generation_models})
+        kept = (*progress.generation_models, *progress.personal_norms)
+        self._prune({state.model, progress.aggregation_memory, *kept})
 
     def load(self) -> tuple[Parameters, Progress] | None:
         """Return the last saved state, or None; nothing on the disk changes.
@@ -164,6 +166,11 @@ class RunFolder:
         state = self._saved()
         kept = state.progress.aggregation_memory if state else ""
         return self.model(kept) if kept else {}
+
+    def rounds(self) -> tuple[RoundSummary, ...]:
+        """Return every round that was finished when the last state was saved."""
+        state = self._saved()
+        return state.progress.rounds if state else ()
 
     def rewind_ledger(self) -> None:
         """Drop the ledger's lines after the last saved state: what they tell of happens again."""

@@ -50,7 +50,7 @@ def summarise(run: RunFolder) -> RunSummary:
         seconds=progress.seconds,
         site_seconds=progress.site_seconds,
         commands=facts.commands,
-        warnings=(*_warnings(study, progress), *sentences_of(progress.verdict)),
+        warnings=(*progress.warnings, *_warnings(study, progress), *sentences_of(progress.verdict)),
         ledger=tuple(
             {"number": entry.number, "event": entry.event, **entry.fields, "hash": entry.hash}
             for entry in run.ledger.entries()
