@@ -105,14 +105,14 @@ def _measure(
 def _refined(
     site: SiteCases, case: Case, segmenter: Segmenter, plan: EvaluatePlan, bench: Workbench
 ) -> Refinement:
-    images, key = site.prepared(case).images, site.noise_key(case)
+    images, key = site.prepared(case).images[None], site.noise_key(case)
     with named(case, f"{plan.purpose} of generation {plan.generation}"):
         return refine_case(segmenter, images, site.study, plan.recursions, key, bench)
 
 
 def _native(site: SiteCases, case: Case, one: Pass) -> NativePass:
     prepared = site.prepared(case)
-    native = restored(one, prepared.placement, prepared.grid)
+    native = restored(one, [prepared.placement], prepared.grid)
     return NativePass(
         labels=native.probabilities.argmax(axis=1).astype(np.uint8),
         core=native.core,

@@ -22,7 +22,11 @@ __all__ = ["HintOptions", "Hints", "KeyedNoise", "Noise", "make_hints"]
 
 @dataclass(frozen=True)
 class HintOptions:
-    """How hints are made; `numerics.grades` and `numerics.hints` say what each word means."""
+    """How hints are made; `numerics.grades` and `numerics.hints` say what each word means.
+
+    `stacks` is the number of windows over one volume, one after another along the slices: they
+    share their ranges, and no slice is the neighbour of one in another window.
+    """
 
     form: Literal["binary", "rank"] = "rank"
     neighbours: int = 1
@@ -32,6 +36,7 @@ class HintOptions:
     range_over: RangeOver = "class_fg"
     instance: Instance = "volume"
     log_odds_clip: float | None = None
+    stacks: int = 1
 
 
 @dataclass(frozen=True)
@@ -129,4 +134,5 @@ def network_inputs(
 def _hint_channels(tally: GradeTally, options: HintOptions) -> torch.Tensor:
     if options.form == "binary":
         return binary_hint(tally.core, tally.support)
-    return rank_hint(tally.ranks, tally.core, options.neighbours)
+    stacks = zip(tally.ranks.chunk(options.stacks), tally.core.chunk(options.stacks), strict=True)
+    return torch.cat([rank_hint(ranks, core, options.neighbours) for ranks, core in stacks])

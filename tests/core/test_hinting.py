@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from linear_segmenter import LinearSegmenter
@@ -130,6 +132,18 @@ def test_no_hint_is_the_null_hint() -> None:
     null = make_hints(segmenter, images, null_hint(9, 2, (24, 24)), OPTIONS, NOISE)
 
     assert same(without, null)
+
+
+def test_a_slice_at_the_end_of_a_window_has_no_neighbour_in_the_next_one() -> None:
+    images = case_images(slice_count=6)
+    options = replace(OPTIONS, neighbours=1, stacks=2)
+
+    hints = make_hints(hinted_segmenter(), images, None, options, NOISE)
+
+    ranks, around = hints.hint[:, :2], hints.hint[:, 2:]
+    assert torch.allclose(around[2], ranks[1] / 2)
+    assert torch.allclose(around[3], ranks[4] / 2)
+    assert torch.allclose(around[1], (ranks[0] + ranks[2]) / 2)
 
 
 def test_without_noise_the_number_of_perturbations_does_not_matter() -> None:
