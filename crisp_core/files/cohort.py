@@ -130,6 +130,19 @@ def read_cohorts(
     return Cohort(site, tuple(sorted(joined, key=lambda case: case.case_id)), class_count)
 
 
+def images_in(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Find the images of a folder, case by case and channel by channel; masks are not looked for.
+
+    Raises:
+        DataError: If two files claim one name, or a channel is missing.
+    """
+    flaws: list[Flaw] = []
+    found = _channels(_by_stem(folder, "", flaws), (), flaws)
+    if flaws:
+        raise flaws[0].error
+    return {name: found[name] for name in sorted(found)}
+
+
 def survey(
     folder: Path, *, follow_links: bool = False
 ) -> tuple[tuple[Case, ...], tuple[Flaw, ...]]:

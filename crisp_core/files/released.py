@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from statistics import fmean
 
@@ -45,7 +47,8 @@ def write_released(folder: Path, model: ReleasedModel) -> None:
     Raises:
         RunStateError: If the folder cannot be written.
     """
-    write_text(folder / CARD, model.model_dump_json(indent=1))
+    card = {**model.model_dump(mode="json"), "study": json.loads(model.study.canonical())}
+    write_text(folder / CARD, json.dumps(card, indent=1))
 
 
 def read_released(path: Path) -> tuple[ReleasedModel, Parameters]:
@@ -57,7 +60,7 @@ def read_released(path: Path) -> tuple[ReleasedModel, Parameters]:
     Raises:
         UsageError: If a file is absent or `model.json` cannot be read.
         RunStateError: If the weights are no readable safetensors file.
-        UntrustedError: If the weights are not those that `model.json` names.
+        UntrustedError: If the weights, or the study, are not those that `model.json` names.
     """
     weights = path if path.suffix == ".safetensors" else path / WEIGHTS
     if not weights.is_file():
@@ -82,14 +85,25 @@ def read_card(path: Path) -> ReleasedModel:
 
     Raises:
         UsageError: If it is absent or cannot be read.
+        UntrustedError: If its study is not the one that it was written for.
     """
     card = (path if path.is_dir() else path.parent) / CARD
     if not card.is_file():
         raise _no_model(card, "none")
     try:
-        return ReleasedModel.model_validate_json(card.read_bytes())
+        data = card.read_bytes()
+        model = ReleasedModel.model_validate_json(data)
+        study = json.dumps(json.loads(data)["study"], sort_keys=True, separators=(",", ":"))
     except (OSError, ValueError) as error:
         raise _no_model(card, _first_line(error)) from None
+    if (found := hashlib.sha256(study.encode()).hexdigest()) != model.study_hash:
+        raise UntrustedError(
+            expected=f"study {model.study_hash[:12]}, which the model was trained for",
+            got=found[:12],
+            where=str(card),
+            fix="Take both files from one run; a changed file must not be used",
+        )
+    return model
 
 
 def _score(evaluation: Evaluation, *, held_out: bool) -> SiteScore:

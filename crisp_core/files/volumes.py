@@ -105,11 +105,16 @@ def write_labels(path: Path, labels: IntArray, grid: Grid) -> None:
         ValueError: If the shape is not the grid's.
         RunStateError: If the folder cannot be written.
     """
-    if labels.shape != grid.shape:
-        message = f"labels are {labels.shape} but the grid is {grid.shape}"
+    write_map(path, labels, grid)
+
+
+def write_map(path: Path, array: AnyArray, grid: Grid) -> None:
+    """Write an array (D, H, W) of any type that NIfTI knows, as `write_labels` does."""
+    if array.shape != grid.shape:
+        message = f"labels are {array.shape} but the grid is {grid.shape}"
         raise ValueError(message)
     affine = np.array(grid.affine)
-    image = nib.Nifti1Image(to_file(labels, grid), affine)
+    image = nib.Nifti1Image(to_file(array, grid), affine)
     image.header.set_xyzt_units("mm")
     image.set_qform(affine, code=1)
     image.set_sform(affine, code=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from crisp_core.schema.drift import DriftReference
 from crisp_core.schema.frozen import Frozen
@@ -30,6 +30,7 @@ class ReleasedModel(Frozen):
     study: Study
     """Without the places of its data."""
     study_hash: Sha256
+    """Of the study as the run wrote it; a later version may read more options into it."""
     model_hash: Sha256
     """`content_hash` of the weights: a file with other weights is refused."""
     generation: Annotated[int, Field(ge=1)]
@@ -41,10 +42,3 @@ class ReleasedModel(Frozen):
     warnings: tuple[str, ...] = ()
     versions: dict[str, str]
     created: str
-
-    @model_validator(mode="after")
-    def _one_study(self) -> ReleasedModel:
-        if self.study.hash() != self.study_hash:
-            message = "study_hash is not that of the study"
-            raise ValueError(message)
-        return self

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -81,5 +83,18 @@ def test_a_card_whose_study_was_changed_is_refused(tmp_path: Path) -> None:
     card = tmp_path / "model.json"
     card.write_text(card.read_text().replace('"seed": 0', '"seed": 1'))
 
-    with pytest.raises(UsageError, match="study_hash is not that of the study"):
+    with pytest.raises(UntrustedError, match="must not be used"):
         read_released(tmp_path)
+
+
+def test_a_model_is_read_by_a_later_version_whose_studies_have_more_options(
+    tmp_path: Path,
+) -> None:
+    released(tmp_path)
+    card = json.loads((tmp_path / "model.json").read_text())
+    del card["study"]["training"]["proximal"]  # as if this version had added it
+    text = json.dumps(card["study"], sort_keys=True, separators=(",", ":"))
+    card["study_hash"] = hashlib.sha256(text.encode()).hexdigest()
+    (tmp_path / "model.json").write_text(json.dumps(card))
+
+    assert read_released(tmp_path)[0].study.training.proximal == 0

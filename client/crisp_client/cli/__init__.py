@@ -1,6 +1,6 @@
 """`crisp-client`: what a hospital types. Each module adds its commands to one application."""
 
-from crisp_client.cli import daemon, data, membership, monitoring, trust
+from crisp_client.cli import daemon, data, membership, monitoring, predict, trust
 from crisp_client.cli.app import app, main
 
-__all__ = ["app", "daemon", "data", "main", "membership", "monitoring", "trust"]
+__all__ = ["app", "daemon", "data", "main", "membership", "monitoring", "predict", "trust"]
