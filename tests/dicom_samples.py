@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -163,4 +163,100 @@ def _frame(number: int, directions: Sequence[Sequence[float]]) -> Dataset:
     group, place = Dataset(), Dataset()
     place.ImagePositionPatient = position(number, directions)
     group.PlanePositionSequence = [place]
+    return group
+
+
+def segmentation(
+    series: object,
+    labels: np.ndarray,
+    kind: str,
+    directions: Sequence[Sequence[float]] = AXIAL,
+) -> FileDataset:
+    """Return a DICOM-SEG of labels (slices, rows, columns), empty frames left out.
+
+    Args:
+        series: A `Series`, whose objects it names as its sources.
+        labels: 0 for the background; a label's segment is called "part LABEL".
+        kind: BINARY, LABELMAP, or FRACTIONAL with a share of 0.8 in the labels.
+        directions: Along the rows and along the columns.
+    """
+    whole = kind == "LABELMAP"
+    dataset = _object(f"1.2.840.10008.5.1.4.1.1.66.{7 if whole else 4}", "2.25.7", kind)
+    dataset.Modality, dataset.SegmentationType = "SEG", kind
+    numbers = [int(number) for number in np.unique(labels) if number]
+    dataset.SegmentSequence = [_named("Segment", number) for number in numbers]
+    shared, turn = Dataset(), Dataset()
+    turn.ImageOrientationPatient = [*directions[0], *directions[1]]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [_measures()], [turn]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    frames = [
+        (index, number, plane if whole else plane == number)
+        for index, plane in enumerate(labels)
+        for number in ([0] if whole else numbers)
+        if (plane if whole else plane == number).any()
+    ]
+    dataset.PerFrameFunctionalGroupsSequence = [
+        _segment_frame(series, index, number, directions) for index, number, _ in frames
+    ]
+    pixels = np.array([frame for _, _, frame in frames]).astype(np.uint8)
+    set_pixels(dataset, pixels * (80 if kind == "FRACTIONAL" else 1))
+    dataset.NumberOfFrames, dataset.MaximumFractionalValue = len(frames), 100
+    if kind == "BINARY":
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 1, 1, 0
+        bits = np.packbits(pixels, bitorder="little").tobytes()
+        dataset.PixelData = bits + b"\0" * (len(bits) % 2)
+    dataset["PixelData"].VR = "OB"
+    return dataset
+
+
+def outline(
+    corners_mm: np.ndarray, number: float, directions: Sequence[Sequence[float]] = AXIAL
+) -> Dataset:
+    """Return a closed contour on slice `number`.
+
+    Args:
+        corners_mm: (N, 2) along the rows and along the columns, from the first pixel's centre.
+        number: Of the slice.
+        directions: Along the rows and along the columns.
+    """
+    points = np.array(position(number, directions)) + corners_mm @ np.array(directions)
+    contour = Dataset()
+    contour.ContourGeometricType, contour.NumberOfContourPoints = "CLOSED_PLANAR", len(points)
+    contour.ContourData = [f"{value:.6f}" for value in points.ravel()]
+    return contour
+
+
+def drawing(contours: Mapping[str, Sequence[Dataset]]) -> FileDataset:
+    """Return an RTSTRUCT of the contours of each named structure."""
+    dataset = _object("1.2.840.10008.5.1.4.1.1.481.3", "2.25.8", "drawing")
+    dataset.Modality = "RTSTRUCT"
+    dataset.StructureSetROISequence, dataset.ROIContourSequence = [], []
+    for number, (name, outlines) in enumerate(contours.items(), start=1):
+        structure, drawn = Dataset(), Dataset()
+        structure.ROINumber, structure.ROIName = number, name
+        structure.ReferencedFrameOfReferenceUID = SPACE
+        drawn.ReferencedROINumber, drawn.ContourSequence = number, list(outlines)
+        dataset.StructureSetROISequence.append(structure)
+        dataset.ROIContourSequence.append(drawn)
+    return dataset
+
+
+def _named(kind: str, number: int) -> Dataset:
+    item = Dataset()
+    setattr(item, f"{kind}Number", number)
+    setattr(item, f"{kind}Label", f"part {number}")
+    return item
+
+
+def _segment_frame(series: object, index: int, number: int, directions: object) -> Dataset:
+    group = _frame(index, directions)
+    if number:
+        segment = Dataset()
+        segment.ReferencedSegmentNumber = number
+        group.SegmentIdentificationSequence = [segment]
+    image, derivation, source = series.frames[index], Dataset(), Dataset()
+    source.ReferencedSOPInstanceUID = image.sop_uid
+    source.ReferencedFrameNumber = image.number + 1
+    derivation.SourceImageSequence = [source]
+    group.DerivationImageSequence = [derivation]
     return group

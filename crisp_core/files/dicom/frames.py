@@ -79,7 +79,10 @@ def read_instance(path: Path, attributes: Attributes) -> Instance:
     sop_uid = attributes.uid("SOPInstanceUID")
     _check_pixels(attributes)
     if sop_class in ENHANCED:
-        frames = _enhanced(path, sop_uid, attributes, ENHANCED[sop_class])
+        frames = tuple(
+            _frame((path, number, sop_uid), attributes, part, ENHANCED[sop_class])
+            for number, part in enumerate(functional_groups(attributes))
+        )
     else:
         _check_single(attributes)
         frames = (_frame((path, 0, sop_uid), attributes, lambda _: attributes, IMAGES[sop_class]),)
@@ -106,21 +109,25 @@ def _check_pixels(attributes: Attributes) -> None:
         raise refused(attributes.where, "grey images, MONOCHROME2", got, fix)
 
 
-def _enhanced(path: Path, sop_uid: str, attributes: Attributes, modality: str) -> tuple[Frame, ...]:
+def functional_groups(
+    attributes: Attributes, most: int = MOST_FRAMES
+) -> tuple[Callable[[str], Attributes], ...]:
+    """Return a function a frame that finds its functional group of a name.
+
+    Raises:
+        DataError: If there is not one item a frame, or more than `most`.
+    """
     count = attributes.whole("NumberOfFrames")
     own = attributes.items("PerFrameFunctionalGroupsSequence")
     shared = (*attributes.items("SharedFunctionalGroupsSequence"), None)[0]
-    if not 1 <= count <= MOST_FRAMES or len(own) != count:
-        wanted = f"one item a frame, 1 to {MOST_FRAMES} frames"
+    if not 1 <= count <= most or len(own) != count:
+        wanted = f"one item a frame, 1 to {most} frames"
         raise refused(attributes.where, wanted, f"{len(own)} items for {count} frames")
 
     def part_of(group: Attributes) -> Callable[[str], Attributes]:
         return lambda name: _part(name, group, shared)
 
-    return tuple(
-        _frame((path, number, sop_uid), attributes, part_of(group), modality)
-        for number, group in enumerate(own)
-    )
+    return tuple(part_of(group) for group in own)
 
 
 def _part(name: str, group: Attributes, shared: Attributes | None) -> Attributes:

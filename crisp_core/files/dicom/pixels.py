@@ -8,14 +8,13 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from pydicom.dataelem import RawDataElement
 from pydicom.pixels.utils import iter_pixels
 
 from crisp_core.arrays import FloatArray, IntArray
 from crisp_core.errors import DataError
 from crisp_core.files.dicom.apart import decoded_apart
 from crisp_core.files.dicom.frames import Frame
-from crisp_core.files.dicom.opening import COMPRESSED, NATIVE, read_whole, syntax_of
+from crisp_core.files.dicom.opening import COMPRESSED, NATIVE, read_header, read_whole, syntax_of
 from crisp_core.files.dicom.refusal import refused, unreadable
 from crisp_core.files.dicom.values import Attributes, quiet
 
@@ -79,6 +78,12 @@ def _frames(asked: Sequence[tuple[Path, Sequence[int], str]], where: str) -> Ite
             yield from stored_frames(path, numbers, plugin=PLUGINS[syntax])
 
 
+def frames_here(path: Path, numbers: Sequence[int]) -> Iterator[IntArray]:
+    """Decode frames of one file, in this process or apart as its syntax needs; as `read_values`."""
+    header = read_header(path)
+    return _frames([(path, numbers, syntax_of(header))], header.where)
+
+
 def stored_frames(path: Path, numbers: Sequence[int], plugin: str) -> Iterator[IntArray]:
     """Decode frames of one file in this process.
 
@@ -115,7 +120,7 @@ def _plain(attributes: Attributes, numbers: Sequence[int]) -> Iterator[IntArray]
     rows, columns = attributes.whole("Rows"), attributes.whole("Columns")
     kind = "i" if attributes.whole("PixelRepresentation") else "u"
     dtype = np.dtype(f"<{kind}{attributes.whole('BitsAllocated') // 8}")
-    data = attributes.dataset.get_item("PixelData").value
+    data = attributes.raw("PixelData")
     for number in numbers:
         first = number * rows * columns * dtype.itemsize
         yield np.frombuffer(data, dtype, rows * columns, first).reshape(rows, columns)
@@ -148,17 +153,13 @@ def _range(attributes: Attributes) -> tuple[int, int]:
 
 
 def _check_length(attributes: Attributes) -> None:
-    element = (
-        attributes.dataset.get_item("PixelData") if "PixelData" in attributes.dataset else None
-    )
-    if not isinstance(element, RawDataElement) or not element.value:
-        raise refused(attributes.where, "PixelData", "none")
+    data = attributes.raw("PixelData")
     syntax = syntax_of(attributes)
     if syntax in COMPRESSED:
         return
     count = attributes.whole("NumberOfFrames") if attributes.has("NumberOfFrames") else 1
     pixels = count * attributes.whole("Rows") * attributes.whole("Columns")
     expected = pixels * attributes.whole("BitsAllocated") // 8
-    if len(element.value) not in {expected, expected + expected % 2}:
+    if len(data) not in {expected, expected + expected % 2}:
         wanted = f"{expected} bytes of pixel data ({NATIVE[syntax]})"
-        raise refused(attributes.where, wanted, str(len(element.value)))
+        raise refused(attributes.where, wanted, str(len(data)))

@@ -143,6 +143,21 @@ class Attributes:
             for number, item in enumerate(sequence, start=1)
         )
 
+    def as_items(self) -> tuple[Attributes, ...]:
+        """Return this item as the only one of a sequence; none if it is empty."""
+        return (self,) if len(self.dataset) else ()
+
+    def raw(self, keyword: str) -> bytes:
+        """Return the bytes of an attribute as they are stored.
+
+        Raises:
+            DataError: If it is absent or empty.
+        """
+        element = self._element(keyword)
+        if not isinstance(element, RawDataElement) or not element.value:
+            raise refused(self.where, keyword, "none")
+        return bytes(element.value)
+
     def _element(self, keyword: str) -> DataElement | RawDataElement | None:
         tag = Tag(keyword)
         return self.dataset.get_item(tag) if tag in self.dataset else None
