@@ -26,6 +26,7 @@ from crisp_core.files.cache import stamps_of
 from crisp_core.files.cohort import Case
 from crisp_core.files.examine import open_case
 from crisp_core.files.orientation import orientation_code
+from crisp_core.files.volumes import LabelVolume, Volume
 from crisp_core.numerics.profile import Profile, Structure, Triple, profile_of
 from crisp_core.schema.description import UNLIKE, DataProfile, Machine, StructureProfile
 from crisp_core.schema.frozen import Frozen
@@ -147,8 +148,12 @@ def survey_case(case: Case, class_count: int | None = None) -> SurveyedCase:
     Raises:
         DataError: If it cannot be used.
     """
+    return measured(case, *open_case(case, class_count))
+
+
+def measured(case: Case, image: Volume, labels: LabelVolume) -> SurveyedCase:
+    """Measure a case that is open."""
     stamps, told_spacing_mm, reading = _stamps(case)
-    image, labels = open_case(case, class_count)
     return SurveyedCase(
         stamps=stamps,
         told_spacing_mm=told_spacing_mm,

@@ -125,7 +125,7 @@ def test_a_table_of_345_patients_must_have_the_published_vendors(tmp_path):
 def test_the_number_of_patients_that_are_used_is_said(tmp_path):
     remarks = read_data_set(mnms(tmp_path)).remarks
 
-    assert "5 patients are used (A 1, B 2, C 1, D 1), of 345 that were published" in remarks
+    assert "5 patients are here (A 1, B 2, C 1, D 1), of 345 that were published" in remarks
 
 
 def test_frames_of_acdc_count_from_one_and_its_cine_gives_the_same_image(tmp_path):

@@ -1,6 +1,16 @@
 """`crisp-client`: what a hospital types. Each module adds its commands to one application."""
 
-from crisp_client.cli import daemon, data, membership, monitoring, predict, trust
+from crisp_client.cli import daemon, data, layouts, membership, monitoring, predict, trust
 from crisp_client.cli.app import app, main
 
-__all__ = ["app", "daemon", "data", "main", "membership", "monitoring", "predict", "trust"]
+__all__ = [
+    "app",
+    "daemon",
+    "data",
+    "layouts",
+    "main",
+    "membership",
+    "monitoring",
+    "predict",
+    "trust",
+]

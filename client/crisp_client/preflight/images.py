@@ -34,7 +34,7 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class _Opened:
+class Opened:
     """One case that can be used."""
 
     folder: Path
@@ -66,12 +66,12 @@ def look_at_cases(watched: Watched) -> Iterator[Finding]:
         yield _summary(opened, watched.study)
 
 
-def _opened(watched: Watched, cases: list[tuple[Path, Case]]) -> tuple[list[_Opened], list[str]]:
+def _opened(watched: Watched, cases: list[tuple[Path, Case]]) -> tuple[list[Opened], list[str]]:
     class_count = len(watched.study.classes) if watched.study else None
     opened, unreadable = [], []
     for number, (folder, case) in enumerate(cases, start=1):
         try:
-            opened.append(_Opened(folder, case, survey_case(case, class_count)))
+            opened.append(Opened(folder, case, survey_case(case, class_count)))
         except DataError as error:
             unreadable.append(str(error))
         watched.on_case(number, len(cases))
@@ -87,20 +87,21 @@ def _bytes(measured: SurveyedCase, study: Study | None) -> int:
     return prod((depth, height, width)) * (channels * IMAGE_BYTES + LABEL_BYTES)
 
 
-def _oddities(opened: list[_Opened]) -> Iterator[Finding]:
-    yield from _empty(opened)
-    yield from _doubles(opened)
-    yield from _strangers(opened)
+def _oddities(opened: list[Opened]) -> Iterator[Finding]:
+    yield from empty_masks(opened)
+    yield from doubles(opened)
+    yield from strangers(opened)
 
 
-def _empty(opened: list[_Opened]) -> Iterator[Finding]:
+def empty_masks(opened: list[Opened]) -> Iterator[Finding]:
+    """Name the cases in which nothing is labelled."""
     for one in opened:
         if not one.measured.profile.structures:
             sentence = f"the mask of {one.case.case_id!r} is empty"
             yield Finding("warning", "mask", sentence, "Label it, or take the case out")
 
 
-def _doubles(opened: list[_Opened]) -> Iterator[Finding]:
+def doubles(opened: list[Opened]) -> Iterator[Finding]:
     """Find one image under two names, and one patient in two folders."""
     names, folders = defaultdict[str, list[str]](list), defaultdict[str, set[str]](set)
     for one in opened:
@@ -118,7 +119,7 @@ def _doubles(opened: list[_Opened]) -> Iterator[Finding]:
             yield Finding("warning", "duplicate", sentence, fix)
 
 
-def _strangers(opened: list[_Opened]) -> Iterator[Finding]:
+def strangers(opened: list[Opened]) -> Iterator[Finding]:
     """Name the cases that are far from this site's own median."""
     spacing = np.median([one.measured.spacing_mm for one in opened], axis=0)
     ranges = [_range(one.measured) for one in opened]
@@ -148,7 +149,7 @@ def _mm(spacing_mm: Iterable[float]) -> str:
     return " x ".join(f"{mm:.3g}" for mm in spacing_mm)
 
 
-def _summary(opened: list[_Opened], study: Study | None) -> Finding:
+def _summary(opened: list[Opened], study: Study | None) -> Finding:
     measured = [one.measured for one in opened]
     codes = Counter(one.orientation for one in measured)
     spacing = _mm(tuple(np.median([one.spacing_mm for one in measured], axis=0)))

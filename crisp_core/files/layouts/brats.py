@@ -152,13 +152,13 @@ BRATS = Layout(
 )
 FETS = Layout(
     "fets",
-    "the same beside partitioning_1.csv",
+    "partitioning_1.csv beside such folders as those of brats",
     lambda folder: (folder / "partitioning_1.csv").is_file() and _matches(folder),
     read_fets,
 )
 FETS_2 = Layout(
     "fets-2",
-    "the same beside partitioning_2.csv",
+    "partitioning_2.csv beside such folders as those of brats",
     lambda _folder: False,
     partial(read_fets, table="partitioning_2.csv"),
 )

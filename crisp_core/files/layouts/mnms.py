@@ -144,7 +144,7 @@ def _remarks(
 ) -> Iterator[str]:
     have = Counter(patients[code].vendor for code in taken)
     whole = sum(PATIENTS.values())
-    yield f"{len(taken)} patients are used ({_said(have)}), of {whole} that were published"
+    yield f"{len(taken)} patients are here ({_said(have)}), of {whole} that were published"
     if len(patients) != whole:
         yield f"The table has {len(patients)} patients; the published one has {whole}"
     if len(found) < len(patients):
