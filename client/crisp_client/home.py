@@ -58,6 +58,16 @@ class SiteHome:
         return self.path / "predictions"
 
     @property
+    def pacs(self) -> Path:
+        """`pacs.toml`: the PACS of this hospital, by name."""
+        return self.path / "pacs.toml"
+
+    @property
+    def inbox(self) -> Path:
+        """Where `crisp-client listen` keeps what it is sent until it is worked on."""
+        return self.path / "inbox"
+
+    @property
     def logs(self) -> Path:
         """Logs of the daemon and its children, JSON lines."""
         return self.path / "logs"

@@ -39,6 +39,10 @@ PLANTS = {
         ("client/crisp_client/cases.py", "nibabel"),
         ("client/crisp_client/cases.py", "pydicom"),
     ],
+    "One room speaks with a PACS": [
+        ("client/crisp_client/cases.py", "pynetdicom"),
+        ("crisp_core/files/dicom/exchange.py", "dicomweb_client"),
+    ],
     "The coordinator never opens an image": [
         ("server/crisp_server/store.py", "crisp_core.files.volumes"),
         ("crisp_core/files/checkpoint.py", "crisp_core.files.cohort"),

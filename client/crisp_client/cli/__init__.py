@@ -1,6 +1,6 @@
 """`crisp-client`: what a hospital types. Each module adds its commands to one application."""
 
-from crisp_client.cli import daemon, data, layouts, membership, monitoring, predict, trust
+from crisp_client.cli import daemon, data, layouts, membership, monitoring, pacs, predict, trust
 from crisp_client.cli.app import app, main
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "main",
     "membership",
     "monitoring",
+    "pacs",
     "predict",
     "trust",
 ]
