@@ -3,52 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-import numpy as np
-import torch
-
 from crisp_client.cases import SiteCases, named
 from crisp_client.device import Workbench
-from crisp_client.inference import refine_case, restored
+from crisp_client.inference import refine_case
+from crisp_client.measuring.answer import Binned, answer_figures, joined_reliability
+from crisp_client.measuring.native import NativePass, native_pass
+from crisp_client.measuring.recursion import recursion_figures
+from crisp_client.measuring.region import Yardstick, region_of
+from crisp_client.measuring.strata import strata_of
 from crisp_client.pictures import CaseSlice, keep_panels
-from crisp_core.arrays import BoolArray, IntArray
+from crisp_core.arrays import IntArray
+from crisp_core.files.cache import PreparedCase
 from crisp_core.files.cohort import Case
 from crisp_core.files.examine import open_case
 from crisp_core.files.volumes import Volume
-from crisp_core.model.refine import Pass, Refinement
+from crisp_core.model.evidence import evidence_of
+from crisp_core.model.refine import Refinement
 from crisp_core.model.segmenter import Segmenter
-from crisp_core.numerics.agreement import changed_share, mask_agreement
-from crisp_core.numerics.metrics import (
-    Hd95Definition,
-    dice,
-    hd95,
-    precision,
-    sensitivity,
-    volume_error,
-)
 from crisp_core.schema.messages import (
     CaseFigures,
     EvaluatePlan,
     Evaluation,
     RecursionFigures,
     Split,
-    StructureFigures,
 )
-
-VOXELS = (1.0, 1.0, 1.0)
+from crisp_core.schema.study import Study
 
 
 @dataclass(frozen=True)
-class NativePass:
-    """One recursion on the native grid: labels (D, H, W), masks (D, C, H, W)."""
+class MeasuredCase:
+    """One case: figures that may leave, counts that are joined first, a picture that stays."""
 
-    labels: IntArray
-    core: BoolArray
-    support: BoolArray
-    entropy: float
+    figures: CaseFigures
+    bins: Binned
+    slice: CaseSlice
 
 
 def evaluate_cases(
@@ -64,12 +55,13 @@ def evaluate_cases(
     split = _split(site, plan)
     measured = [_measure(site, case, segmenter, plan, bench) for case in site.of(split)]
     if plan.purpose == "final":
-        keep_panels(site, [one for _, one in measured])
+        keep_panels(site, [one.slice for one in measured])
     return Evaluation(
         site=site.settings.site,
         split=split,
-        cases=tuple(figures for figures, _ in measured),
+        cases=tuple(one.figures for one in measured),
         seconds=time.monotonic() - began,
+        reliability=joined_reliability(site.study.classes, (one.bins for one in measured)),
     )
 
 
@@ -84,22 +76,52 @@ def _split(site: SiteCases, plan: EvaluatePlan) -> Split:
 
 def _measure(
     site: SiteCases, case: Case, segmenter: Segmenter, plan: EvaluatePlan, bench: Workbench
-) -> tuple[CaseFigures, CaseSlice]:
+) -> MeasuredCase:
     """Refine one case and compare every recursion with its reference."""
     volume, reference = open_case(case, len(site.study.classes))
     refined = _refined(site, case, segmenter, plan, bench)
-    passes = [_native(site, case, one) for one in refined.passes]
+    yardstick = _yardstick(site.study, volume, reference.array)
+    recursions, native = _recursions(yardstick, refined, site.prepared(case))
+    region = region_of(yardstick, native)
+    answer = answer_figures(yardstick, region, recursions[refined.chosen])
+    recursions[refined.chosen] = answer.recursion
     figures = CaseFigures(
         case=site.pseudonym(case.case_id),
         patient=site.pseudonym(case.patient_id),
         group=case.group,
-        recursions=tuple(
-            _recursion(site, number, passes, reference.array, volume.grid.spacing_mm)
-            for number in range(len(passes))
-        ),
+        recursions=tuple(recursions),
         chosen=refined.chosen + 1,
+        evidence=evidence_of(refined),
+        strata=strata_of(case, yardstick),
+        errors=answer.errors,
     )
-    return figures, _slice(figures, volume, reference.array, passes[refined.chosen])
+    return MeasuredCase(figures, answer.bins, _slice(figures, volume, reference.array, native))
+
+
+def _yardstick(study: Study, volume: Volume, reference: IntArray) -> Yardstick:
+    return Yardstick(
+        reference=reference,
+        spacing_mm=volume.grid.spacing_mm,
+        classes=study.classes,
+        definition=study.evaluation.hd95,
+        tolerance_mm=study.evaluation.tolerance_mm,
+    )
+
+
+def _recursions(
+    yardstick: Yardstick, refined: Refinement, prepared: PreparedCase
+) -> tuple[list[RecursionFigures], NativePass]:
+    """Measure every recursion, at most two of them in memory; return the chosen one as well."""
+    figures: list[RecursionFigures] = []
+    before: IntArray | None = None
+    for number, one in enumerate(refined.passes):
+        native = native_pass(one, prepared)
+        region = region_of(yardstick, native)
+        figures.append(recursion_figures(yardstick, native, region, before))
+        before = native.labels
+        if number == refined.chosen:
+            answer = native
+    return figures, answer
 
 
 def _refined(
@@ -108,68 +130,6 @@ def _refined(
     images, key = site.prepared(case).images[None], site.noise_key(case)
     with named(case, f"{plan.purpose} of generation {plan.generation}"):
         return refine_case(segmenter, images, site.study, plan.recursions, key, bench)
-
-
-def _native(site: SiteCases, case: Case, one: Pass) -> NativePass:
-    prepared = site.prepared(case)
-    native = restored(one, [prepared.placement], prepared.grid)
-    return NativePass(
-        labels=native.probabilities.argmax(axis=1).astype(np.uint8),
-        core=native.core,
-        support=native.support,
-        entropy=one.entropy,
-    )
-
-
-def _recursion(
-    site: SiteCases,
-    number: int,
-    passes: Sequence[NativePass],
-    reference: IntArray,
-    spacing_mm: tuple[float, float, float],
-) -> RecursionFigures:
-    one = passes[number]
-    labels = [torch.from_numpy(each.labels) for each in passes[: number + 1]]
-    definition = site.study.evaluation.hd95
-    return RecursionFigures(
-        structures={
-            name: _structure(one, index, reference, spacing_mm, definition)
-            for index, name in enumerate(site.study.classes)
-        },
-        uncertain=float((one.support & ~one.core).any(axis=1).mean()),
-        support_coverage=float(one.support.any(axis=1).mean()),
-        changed=changed_share(labels[-2], labels[-1]) if number else None,
-        entropy=one.entropy,
-    )
-
-
-def _structure(
-    one: NativePass,
-    index: int,
-    labels: IntArray,
-    spacing_mm: tuple[float, float, float],
-    definition: Hd95Definition,
-) -> StructureFigures:
-    predicted, reference = one.labels == index + 1, labels == index + 1
-    true = torch.from_numpy(reference)
-    core_precision, core_recall = mask_agreement(torch.from_numpy(one.core[:, index]), true)
-    support_precision, support_recall = mask_agreement(
-        torch.from_numpy(one.support[:, index]), true
-    )
-    return StructureFigures(
-        dice=dice(predicted, reference),
-        hd95_mm=hd95(predicted, reference, spacing_mm, definition),
-        hd95_voxels=hd95(predicted, reference, VOXELS, definition),
-        sensitivity=sensitivity(predicted, reference),
-        precision=precision(predicted, reference),
-        volume_error=volume_error(predicted, reference),
-        reference_voxels=int(reference.sum()),
-        predicted_voxels=int(predicted.sum()),
-        core_precision=core_precision,
-        core_recall=core_recall,
-        support_precision=support_precision,
-        support_recall=support_recall,
-    )
 
 
 def _slice(

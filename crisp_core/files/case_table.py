@@ -13,7 +13,7 @@ from crisp_core.files.rows import read_rows, row_error
 REQUIRED = ("case", "patient")
 SPLITS = ("train", "validation", "test")
 AXES = 3
-FIX = "Mend the table; its columns are case,patient[,group,split,phase,spacing_mm]"
+FIX = "Mend the table; its columns are case,patient[,group,split,phase,vendor,spacing_mm]"
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class CaseRow:
     patient_id: str
     group: str = ""
     phase: str = ""
+    vendor: str = ""
     split: str | None = None
     spacing_mm: tuple[float, float, float] | None = None
 
@@ -56,6 +57,7 @@ def _row(cells: dict[str, str], number: int, path: Path) -> CaseRow:
         patient_id=cells["patient"],
         group=cells.get("group", ""),
         phase=cells.get("phase", ""),
+        vendor=cells.get("vendor", ""),
         split=split,
         spacing_mm=_spacing(cells.get("spacing_mm", ""), number, path),
     )

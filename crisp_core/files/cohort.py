@@ -1,7 +1,7 @@
 """A site's folder as a list of cases, or the sentence that says what is wrong with it.
 
     site/  images/<case>.nii.gz   labels/<case>.nii.gz
-           cases.csv: case,patient[,group,split,phase,spacing_mm]          (optional)
+           cases.csv: case,patient[,group,split,phase,vendor,spacing_mm]   (optional)
 
 Channels are the fourth axis of an image, or files `<case>_0000.nii.gz`, `<case>_0001.nii.gz` …
 Without the table each case is its own patient.
@@ -171,6 +171,7 @@ def _case(row: CaseRow, images: tuple[Path, ...], label: Path) -> Case:
         label=label,
         group=row.group,
         phase=row.phase,
+        vendor=row.vendor,
         split=row.split,
         spacing_mm=row.spacing_mm,
     )

@@ -136,6 +136,16 @@ def restore_mask(mask: BoolArray, placement: Placement, grid: Grid) -> BoolArray
     return resample(mask.astype(np.float32), rows, columns, outside=0.0) > HALF
 
 
+def restore_values(values: FloatArray, placement: Placement, grid: Grid) -> FloatArray:
+    """Bring numbers (..., h, w) back to the volume's own slices, 0 where nothing was seen.
+
+    Returns:
+        float32 (..., H, W), linear between pixels.
+    """
+    rows, columns = _back(placement, grid)
+    return resample(values, rows, columns, outside=0.0)
+
+
 def _axis(old_count: int, new_count: int, mm: float, settings: PrepareSettings) -> AxisMap:
     if settings.fit == "resize":
         return stretched(old_count, new_count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -92,12 +93,22 @@ def make_hints(
 
 
 def hints_of(
-    encoded: EncodedCase, clean_logits: torch.Tensor, options: HintOptions, noise: Noise
+    encoded: EncodedCase,
+    clean_logits: torch.Tensor,
+    options: HintOptions,
+    noise: Noise,
+    watch: Callable[[torch.Tensor], None] | None = None,
 ) -> Hints:
-    """Make hints of a case that is already encoded; see `make_hints`."""
+    """Make hints of a case that is already encoded; see `make_hints`.
+
+    `watch` is shown the logits (D, K, H, W) of each perturbation, so that nobody draws them anew.
+    """
     tally = GradeTally(options.levels, options.range_over, options.instance, options.log_odds_clip)
     for n in range(options.perturbations):
-        tally.add(encoded.perturbed_logits(n, noise, options.sigma).unsqueeze(0))
+        logits = encoded.perturbed_logits(n, noise, options.sigma)
+        tally.add(logits.unsqueeze(0))
+        if watch is not None:
+            watch(logits)
     return Hints(
         core=tally.core,
         support=tally.support,

@@ -13,6 +13,7 @@ from crisp_core.model.segmenter import Segmenter, evaluating
 from crisp_core.numerics.agreement import changed_share
 from crisp_core.numerics.guard import choose, guard_entropy
 from crisp_core.numerics.hints import uncertainty_region
+from crisp_core.numerics.information import InformationTally
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Pass:
         core: bool (D, C, H, W).
         support: bool (D, C, H, W).
         hint: float32 (D, 2C, H, W), made in this pass for the next.
+        information: float32 (D, H, W), nats that the perturbations disagree about.
         changed: Share of pixels whose label differs from the pass before; None in the first.
         entropy: u_g of the guard, entropy per predicted foreground pixel.
         noise_ratio: See `perturbation.noise_ratio`.
@@ -33,6 +35,7 @@ class Pass:
     core: torch.Tensor
     support: torch.Tensor
     hint: torch.Tensor
+    information: torch.Tensor
     changed: float | None
     entropy: float
     noise_ratio: float
@@ -106,13 +109,15 @@ def _passes(
     for generation in range(1, generations + 1):
         encoded = EncodedCase(segmenter, network_inputs(segmenter, images, hint))
         logits = encoded.clean_logits()
-        hints = hints_of(encoded, logits, options, noise_of(generation))
+        tally = InformationTally()
+        hints = hints_of(encoded, logits, options, noise_of(generation), tally.add)
         probabilities = logits.float().softmax(dim=1)
         yield Pass(
             probabilities=probabilities,
             core=hints.core,
             support=hints.support,
             hint=hints.hint,
+            information=tally.mutual_information,
             changed=None if before is None else changed_share(before, hints.labels),
             entropy=guard_entropy(probabilities),
             noise_ratio=hints.noise_ratio,

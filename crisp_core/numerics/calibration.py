@@ -14,6 +14,8 @@ import numpy as np
 from crisp_core.arrays import BoolArray, FloatArray, IntArray
 
 BIN_COUNT = 15
+MARGIN_VOXELS = 10
+PLANE_AXES = 2
 
 
 @dataclass(frozen=True)
@@ -128,21 +130,36 @@ def class_bins(
     )
 
 
-def region_around(masks: Iterable[BoolArray], margin_voxels: int = 10) -> BoolArray:
+def region_around(masks: Iterable[BoolArray], margin_voxels: int = MARGIN_VOXELS) -> BoolArray:
     """Return the bounding box of all masks, grown in-plane; nothing if they are empty.
 
     Args:
         masks: bool, all of one shape (D, H, W), usually reference and prediction.
         margin_voxels: Growth along the last two axes; across slices the box stays.
     """
-    whole: BoolArray = np.logical_or.reduce(list(masks))
-    region = np.zeros_like(whole)
-    if whole.any():
-        low, high = (side(np.argwhere(whole), axis=0) for side in (np.min, np.max))
-        margin = np.array([0] * (whole.ndim - 2) + [margin_voxels] * 2)
-        box = zip(np.maximum(low - margin, 0), high + margin + 1, strict=True)
-        region[tuple(slice(int(start), int(stop)) for start, stop in box)] = True
+    every = list(masks)
+    region = np.zeros_like(every[0])
+    box = box_around(every, margin_voxels)
+    if box is not None:
+        region[box] = True
     return region
+
+
+def box_around(
+    masks: Iterable[BoolArray], margin_voxels: int = MARGIN_VOXELS
+) -> tuple[slice, ...] | None:
+    """Return the box of `region_around` as one slice an axis; None if all masks are empty."""
+    whole: BoolArray = np.logical_or.reduce(list(masks))
+    box = []
+    for axis, side in enumerate(whole.shape):
+        others = tuple(other for other in range(whole.ndim) if other != axis)
+        occupied = np.flatnonzero(whole.any(axis=others))
+        if occupied.size == 0:
+            return None
+        margin = margin_voxels if axis >= whole.ndim - PLANE_AXES else 0
+        start, stop = int(occupied[0]) - margin, int(occupied[-1]) + margin + 1
+        box.append(slice(max(start, 0), min(stop, side)))
+    return tuple(box)
 
 
 def brier_score(probabilities: FloatArray, labels: IntArray, region: BoolArray) -> float | None:

@@ -124,8 +124,19 @@ def surface_distances(
     both = tuple(
         slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(box, other, strict=True)
     )
-    first, second = (_surface(np.ascontiguousarray(m[both])) for m in (prediction, reference))
+    first, second = (surface_of(np.ascontiguousarray(m[both])) for m in (prediction, reference))
     return SurfaceDistances(_directed(first, second, spacing), _directed(second, first, spacing))
+
+
+def surface_of(mask: BoolArray) -> BoolArray:
+    """Return the voxels of a mask with a face neighbour outside it, or on the image's edge."""
+    inner = mask.copy()
+    for axis in range(mask.ndim):
+        m, i = mask.swapaxes(0, axis), inner.swapaxes(0, axis)
+        i[1:] &= m[:-1]
+        i[:-1] &= m[1:]
+        i[0] = i[-1] = False
+    return np.asarray(mask & ~inner)
 
 
 def _directed(source: BoolArray, target: BoolArray, spacing: FloatArray) -> FloatArray:
@@ -142,16 +153,6 @@ def _directed(source: BoolArray, target: BoolArray, spacing: FloatArray) -> Floa
 def _points_mm(mask: BoolArray, spacing: FloatArray) -> FloatArray:
     places = np.unravel_index(np.flatnonzero(mask), mask.shape)  # faster than np.argwhere
     return np.stack(places, axis=1) * spacing
-
-
-def _surface(mask: BoolArray) -> BoolArray:
-    inner = mask.copy()
-    for axis in range(mask.ndim):
-        m, i = mask.swapaxes(0, axis), inner.swapaxes(0, axis)
-        i[1:] &= m[:-1]
-        i[:-1] &= m[1:]
-        i[0] = i[-1] = False
-    return np.asarray(mask & ~inner)
 
 
 def _bounding_box(mask: BoolArray) -> tuple[slice, ...] | None:

@@ -164,7 +164,7 @@ class StructureFigures(Frozen):
     interest."""
     positive_probability: Fraction | None = None
     """Mean probability over the reference."""
-    dice_by_third: tuple[Fraction | None, Fraction | None, Fraction | None] | None = None
+    dice_by_third: tuple[Fraction, Fraction, Fraction] | None = None
     """Dice in the lower, middle and upper third of the reference's slices."""
 
     @property
