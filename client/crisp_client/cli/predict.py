@@ -89,6 +89,7 @@ def _options(
     labelmap: bool,
     model: ReleasedModel,
 ) -> Options:
+    from crisp_client.prediction.formats import completed
     from crisp_client.prediction.run import Options
 
     known = get_args(Format)
@@ -97,7 +98,7 @@ def _options(
             raise UsageError(
                 expected=f"one of {', '.join(known)}", got=name, where="--format", fix="Correct it"
             )
-    names = tuple(dict.fromkeys(cast("list[Format]", formats or ["nifti"])))
+    names = completed(cast("list[Format]", formats or ["nifti"]))
     kept = model.study.classes if largest and EVERY in largest else tuple(largest or ())
     return Options(names, kept, labelmap)
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from crisp_client.prediction.answer import structures_of, with_largest_component
 from crisp_client.prediction.folder import is_answered, read_record, write_record
-from crisp_client.prediction.formats import WRITERS, Result
+from crisp_client.prediction.formats import check_formats, write_format
 from crisp_client.prediction.inputs import Opened, Source, opened
 from crisp_client.prediction.predictor import Predictor
+from crisp_client.prediction.result import Result
 from crisp_core.errors import CrispError, UsageError
+from crisp_core.files.bids import subject_of, write_dataset
 from crisp_core.files.staging import staged_folder
 from crisp_core.schema.answer import AnswerRecord, DicomSource, Format
 from crisp_core.schema.released import ReleasedModel
@@ -64,6 +66,7 @@ def predict(
         UsageError: If an option does not fit the model.
     """
     _insist_on_classes(options.largest_component, predictor.model)
+    check_formats(options.formats)
     for source, future in _opened_ahead(sources, predictor.model):
         place = out / place_name(source.name, options.formats)
         try:
@@ -79,9 +82,7 @@ def place_name(case: str, formats: Sequence[Format]) -> str:
         >>> place_name("case_01", ["bids", "pdf"])
         'sub-case01'
     """
-    if "bids" not in formats:
-        return case
-    return f"sub-{''.join(letter for letter in case if letter.isalnum())}"
+    return f"sub-{subject_of(case)}" if "bids" in formats else case
 
 
 def _opened_ahead(
@@ -119,8 +120,10 @@ def _outcome(
     )
     with staged_folder(place) as folder:
         for name in options.formats:
-            WRITERS[name](folder, Result(case, answer, predictor.model, record))
+            write_format(name, folder, Result(case, answer, predictor.model, record))
         record = write_record(folder, record)
+    if "bids" in options.formats:
+        write_dataset(place.parent, record.versions["crisp-fl"])
     return Outcome(source, place, record, made_now=True)
 
 
