@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from crisp_core.errors import RunStateError
+from crisp_core.model.risk import fitted_rule
 from crisp_core.schema.manifest import Progress
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import GenerationSummary, Panel, RunSummary
@@ -32,6 +33,8 @@ def summarise(run: RunFolder) -> RunSummary:
         )
     progress, facts = saved[1], run.facts
     study = Study.model_validate_json(run.study.canonical())  # without the places of its data
+    selected = select_generation(study, progress.validations)
+    validation = progress.validations[selected - 1]
     return RunSummary(
         study=study,
         study_hash=study.hash(),
@@ -41,10 +44,10 @@ def summarise(run: RunFolder) -> RunSummary:
         verdict=progress.verdict,
         rounds=progress.rounds,
         generations=tuple(_generations(progress)),
-        selected_generation=select_generation(study, progress.validations),
+        selected_generation=selected,
         converged_at=progress.converged_at,
         final=progress.final,
-        model_hash=progress.generation_models[select_generation(study, progress.validations) - 1],
+        model_hash=progress.generation_models[selected - 1],
         started=facts.started,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=progress.seconds,
@@ -56,6 +59,7 @@ def summarise(run: RunFolder) -> RunSummary:
             for entry in run.ledger.entries()
             if entry.event != "record"  # one an answer: `crisp audit` reads them
         ),
+        risk=fitted_rule(validation.values(), study.evaluation.catch_rate),
     )
 
 

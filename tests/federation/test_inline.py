@@ -10,6 +10,7 @@ from federation_on_disk import tiny_options, tiny_study
 from crisp_client.settings import load_settings
 from crisp_core.errors import RunStateError, SiteFailedError, StudyError, UsageError
 from crisp_core.files.checkpoint import read_parameters
+from crisp_core.report.risk import risk_rows
 from crisp_core.schema.manifest import Progress
 from crisp_core.schema.summary import RunSummary
 from crisp_core.trust.ledger import verify
@@ -69,6 +70,19 @@ def test_the_report_and_the_model_are_there_and_agree(finished) -> None:
     assert (run.path / "report.html").stat().st_size > 10_000
     _, metadata = read_parameters(run.path / "model.safetensors")
     assert metadata["study"] == summary.study_hash == run.study.hash()
+
+
+def test_every_measured_case_has_its_evidence_and_the_run_a_rule_that_judges_it(finished) -> None:
+    _, summary = finished
+
+    validation = summary.generations[summary.selected_generation - 1].validation
+    assert summary.risk is not None
+    assert summary.risk.case_count == sum(len(one.cases) for one in validation.values())
+    for row in risk_rows(summary):
+        assert row.case_count == len(summary.final[row.site].cases)
+    for measured in summary.final.values():
+        assert measured.reliability is not None
+        assert sum(measured.reliability.top_label.counts) > 0
 
 
 def test_the_same_study_gives_the_same_bytes(finished, tmp_path: Path) -> None:
