@@ -52,6 +52,9 @@ ONLY: Mapping[str, Modality] = MappingProxyType(
 )
 """Corruptions that happen to images of one modality; the others happen to both."""
 
+WHOLE_VOLUME = frozenset({"motion", "blank-slices", "repeated-slices", "short-field"})
+"""What befalls every channel of a volume alike; anything else befalls each by itself."""
+
 
 def corruptions_of(modality: Modality) -> tuple[str, ...]:
     """Return the words of what can happen to images of a modality, in the order of the table.
@@ -97,6 +100,32 @@ def corrupt(
         raise ValueError(message)
     raw = np.asarray(image, np.float64)
     return np.asarray(CORRUPTIONS[kind](raw, spacing_mm, severity - 1, generator), np.float32)
+
+
+def corrupt_channels(
+    images: FloatArray, kind: str, severity: int, *, seed: int, spacing_mm: Sequence[float]
+) -> FloatArray:
+    """Return a corrupted copy of a volume with channels; the same seed gives the same artefact.
+
+    Args:
+        images: (C, D, H, W), raw intensities.
+        kind: One of `CORRUPTIONS`; those of `WHOLE_VOLUME` draw once for all channels.
+        severity: 1 (mild) to 5.
+        seed: Of every draw.
+        spacing_mm: Along D, H, W.
+
+    Returns:
+        float32 (C, D, H, W).
+
+    Raises:
+        ValueError: As `corrupt`.
+    """
+    keys = [[seed] if kind in WHOLE_VOLUME else [seed, number] for number in range(len(images))]
+    changed = [
+        corrupt(image, kind, severity, generator=np.random.default_rng(key), spacing_mm=spacing_mm)
+        for image, key in zip(images, keys, strict=True)
+    ]
+    return np.stack(changed)
 
 
 def peak_signal_to_noise(image: FloatArray, changed: FloatArray) -> float:

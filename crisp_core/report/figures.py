@@ -126,10 +126,10 @@ def box_strip(points: Mapping[str, float], scale: Scale, style: str, label: str)
     return drawing([*_grid(scale, BOX_PX), group], label, class_="strip", height=BOX_PX)
 
 
-def line_chart(chart: Chart, styles: Mapping[str, str]) -> Markup:
-    """Draw one small multiple; the y axis spans the data, so read its numbers."""
+def line_chart(chart: Chart, styles: Mapping[str, str], scale: Scale | None = None) -> Markup:
+    """Draw one small multiple; without a `scale` the y axis spans the data: read its numbers."""
     known = [value for curve in chart.curves for value in curve.values if value is not None]
-    scale = scale_over(known)
+    scale = scale or scale_over(known)
     curves = (
         element("g", *_curve_parts(chart, curve, scale), class_=styles[curve.site])
         for curve in reversed(chart.curves)  # the first site is drawn last, on top

@@ -1,6 +1,16 @@
 """`crisp-client`: what a hospital types. Each module adds its commands to one application."""
 
-from crisp_client.cli import daemon, data, layouts, membership, monitoring, pacs, predict, trust
+from crisp_client.cli import (
+    daemon,
+    data,
+    layouts,
+    membership,
+    monitoring,
+    pacs,
+    predict,
+    stress,
+    trust,
+)
 from crisp_client.cli.app import app, main
 
 __all__ = [
@@ -13,5 +23,6 @@ __all__ = [
     "monitoring",
     "pacs",
     "predict",
+    "stress",
     "trust",
 ]
