@@ -28,7 +28,7 @@ from crisp_core.schema.stress import StressAnswer, StressPlan
 NOTES = (
     "Means over cases on the grid of the images as they came, lost slices included.",
     "drop: clean score minus the score under the artefact, mean over the severities.",
-    "low, high: 95 % interval of that, drawn by patient; worst: at the severity with the worst mean.",
+    "low, high: its 95 % interval, drawn by patient; worst: at the severity with the worst mean.",
     "relative: mean drop as a percentage of the last run's; absent where that is below 0.005.",
 )
 
