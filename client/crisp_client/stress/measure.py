@@ -96,7 +96,7 @@ def answer(
     """Return a model's labels (D, H, W) on the volume's own grid."""
     study, settings = subject.study, subject.preparation
     with named(trial.case, f"{step[0]} at severity {step[1]}"):
-        images = prepare_image(volume, settings)
+        images = prepare_image(volume, settings)[None]
         refined = refine_case(
             subject.segmenter, images, study, subject.marks.recursions, trial.noise_key, bench
         )
