@@ -10,6 +10,7 @@ from types import MappingProxyType
 import torch
 
 from crisp_client.cases import SiteCases, open_cases
+from crisp_client.control import correction, renewed
 from crisp_client.device import Workbench, workbench_of
 from crisp_client.evaluation import evaluate_cases
 from crisp_client.hints import regenerate
@@ -77,7 +78,8 @@ def train(request: Request) -> Departure:
             where="max_epochs in policy.toml",
             fix="Raise the limit, or let the study end",
         )
-    figures = train_round(site, segmenter, plan, bench)
+    pull = correction(request.parameters, _own(request).read(plan.own))
+    figures = train_round(site, segmenter, plan, bench, pull)
     trained, stays = _own_kept(request, site, segmenter, plan)
     return Departure(
         figures=figures,
@@ -145,8 +147,10 @@ def _own_kept(
     if not study.keeps_own:
         return arrays, frozenset()
     local = local_arrays(segmenter, study.federation.local_norm)
-    sent = model_of(request.parameters)
-    _own(request).keep(plan, sent, {name: arrays[name] for name in arrays if name in local})
+    sent, before = model_of(request.parameters), _own(request).read(plan.own)
+    control = renewed(study, plan, request.parameters, before, arrays)
+    own = {name: array for name, array in arrays.items() if name in local}
+    _own(request).keep(plan, sent, own | control)
     learned = {name for name, _ in segmenter.named_parameters()}
     stays = frozenset(staying(study, plan, local, learned))
     return {n: sent[n] if n in stays else array for n, array in arrays.items()}, stays

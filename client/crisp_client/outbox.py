@@ -24,6 +24,7 @@ from crisp_core.errors import (
     SmallCohortError,
     WeightsError,
 )
+from crisp_core.schema.beside import model_of
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import (
     ESSENTIAL,
@@ -165,7 +166,7 @@ def _allowed(departure: Departure, request: Request, policy: Policy) -> Departur
 
 def _array_flaws(departure: Departure, request: Request) -> Iterator[CrispError]:
     """Training returns what it was given, changed; nothing else returns an array."""
-    expected = request.parameters if request.action == "train" else {}
+    expected = model_of(request.parameters) if request.action == "train" else {}
     if not isinstance(departure.figures, FIGURES[request.action]):
         got = type(departure.figures).__name__
         yield _kept(PolicyError, f"figures to {request.action}", got, "the answer")

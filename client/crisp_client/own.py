@@ -62,10 +62,10 @@ class OwnArrays:
             path.unlink(missing_ok=True)
 
     def _superseded(self, plan: TrainPlan) -> Iterator[Path]:
-        """Yield what this generation's plan has gone past; a model of an earlier one needs its."""
-        found = ROUND.match(plan.own)
-        rounds = self._study.federation.rounds
-        first = (plan.generation - 1) * rounds + 1
+        """Yield what this plan has gone past; earlier generations' normalisations are kept."""
+        found, federation = ROUND.match(plan.own), self._study.federation
+        measured = federation.local_norm != "none"  # an earlier model, with its normalisation
+        first = (plan.generation - 1) * federation.rounds + 1 if measured else 1
         for path in self._folder.iterdir() if found else ():
             name = ROUND.match(path.name)
             if found and name and first <= int(name[1]) < int(found[1]):

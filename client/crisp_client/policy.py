@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from crisp_client.requests import Request
 from crisp_core.arrays import Parameters
 from crisp_core.errors import PolicyError
-from crisp_core.schema.beside import PERSONAL, model_of
+from crisp_core.schema.beside import CONTROL, PERSONAL, model_of
 from crisp_core.schema.messages import METRICS, EvaluatePlan, HintPlan, TrainPlan
 from crisp_core.schema.policy import ApprovedStudy, Policy
 from crisp_core.schema.record import Action
@@ -153,19 +153,22 @@ def _array_flaws(approved: Sequence[ApprovedStudy], request: Request) -> Iterato
 
 def _fits_beside(request: Request, model: Parameters) -> bool:
     """Whether all that comes beside the model is an array of it, where the study has such."""
-    study, federation = request.study, request.study.federation
-    ensemble = federation.local_norm != "none" and federation.unseen_norm == "ensemble"
-    prefixes = [
-        f"{PERSONAL}{number}/"
-        for number in range(1, len(study.sources) + 1)
-        if ensemble and request.action == "evaluate"
-    ]
-    known = {prefix + name: array for prefix in prefixes for name, array in model.items()}
+    known = {prefix + name: array for prefix in _prefixes(request) for name, array in model.items()}
     return all(
         name in known and (known[name].dtype, known[name].shape) == (array.dtype, array.shape)
         for name, array in request.parameters.items()
         if name not in model
     )
+
+
+def _prefixes(request: Request) -> Iterator[str]:
+    """Yield before which names an array may come beside the model."""
+    federation = request.study.federation
+    if request.action == "train" and federation.correction == "scaffold":
+        yield CONTROL
+    personal = federation.local_norm != "none" and federation.unseen_norm == "ensemble"
+    if request.action == "evaluate" and personal:
+        yield from (f"{PERSONAL}{n}/" for n in range(1, len(request.study.sources) + 1))
 
 
 def _plan_flaws(request: Request) -> Iterator[PolicyError]:

@@ -1,4 +1,4 @@
-"""One round of local training: uniform draws from D_k, the accumulated step, a fresh Adam."""
+"""One round of local training: uniform draws from D_k, the accumulated step, a fresh optimiser."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 
 from crisp_client.cases import SiteCases, TrainingSlices
 from crisp_client.device import Workbench
 from crisp_client.hints import TrainingHints
+from crisp_core.arrays import Parameters
 from crisp_core.errors import DivergedError
 from crisp_core.model.segmenter import Segmenter
 from crisp_core.model.step import StepFigures, StepOptions, accumulate_gradients
@@ -22,6 +24,7 @@ from crisp_core.numerics.randomness import keyed_generator, keyed_normal
 from crisp_core.numerics.schedule import learning_rate
 from crisp_core.numerics.style import apply_style, draw_style
 from crisp_core.schema.messages import TrainFigures, TrainPlan
+from crisp_core.schema.study import Study
 
 OUTSIDE_IMAGE = -1.0
 HALF = 0.5
@@ -37,9 +40,20 @@ class Batch:
 
 
 def train_round(
-    site: SiteCases, segmenter: Segmenter, plan: TrainPlan, bench: Workbench
+    site: SiteCases,
+    segmenter: Segmenter,
+    plan: TrainPlan,
+    bench: Workbench,
+    correction: Parameters = MappingProxyType({}),
 ) -> TrainFigures:
     """Train `plan.steps` steps in place.
+
+    Args:
+        site: The site.
+        segmenter: What came, changed in place.
+        plan: Of the round.
+        bench: Where to compute.
+        correction: Weight -> what is added to its gradient in every step.
 
     Raises:
         HintsMissingError: If hints of this generation made by the named models are not here.
@@ -48,8 +62,9 @@ def train_round(
     began = time.monotonic()
     study, key = site.study, (site.settings.site, "train", plan.generation, plan.round_number)
     source = BatchSource(site, plan, keyed_generator(study.seed, *key))
-    optimizer = torch.optim.Adam(segmenter.parameters(), lr=study.training.learning_rate)
+    optimizer = _optimizer(segmenter, study)
     optimizer.register_step_pre_hook(_drawn_back(optimizer, study.training.proximal))
+    optimizer.register_step_pre_hook(_corrected(segmenter, correction))
     segmenter.train()
     with bench.seeded(study.seed, *key, "dropout"):
         steps = [_step(segmenter, optimizer, source, number, bench) for number in _numbers(plan)]
@@ -63,6 +78,27 @@ def train_round(
         noise_ratio=last.noise_ratio if math.isfinite(last.noise_ratio) else None,
         seconds=time.monotonic() - began,
     )
+
+
+def _optimizer(segmenter: Segmenter, study: Study) -> torch.optim.Optimizer:
+    kind = torch.optim.SGD if study.training.optimizer == "sgd" else torch.optim.Adam
+    return kind(segmenter.parameters(), lr=study.training.learning_rate)
+
+
+def _corrected(segmenter: Segmenter, correction: Parameters) -> Callable[..., None]:
+    """Return what adds a constant to the gradients before each step."""
+    pairs = [
+        (weight, torch.tensor(correction[name], device=weight.device))
+        for name, weight in segmenter.named_parameters()
+        if name in correction
+    ]
+
+    def hook(*_: object) -> None:
+        for weight, constant in pairs:
+            if weight.grad is not None:
+                weight.grad.add_(constant)
+
+    return hook
 
 
 def _drawn_back(optimizer: torch.optim.Optimizer, strength: float) -> Callable[..., None]:

@@ -50,6 +50,17 @@ def learning_rate(step: int, total_steps: int, base: float, power: float) -> flo
     return base * math.pow(1 - step / total_steps, power)
 
 
+def rate_sum(first_step: int, steps: int, total_steps: int, base: float, power: float) -> float:
+    """Add up the rates of consecutive steps; see `learning_rate`.
+
+    Examples:
+        >>> rate_sum(0, 4, 10, 0.5, 0.0)
+        2.0
+    """
+    numbers = range(first_step, first_step + steps)
+    return math.fsum(learning_rate(number, total_steps, base, power) for number in numbers)
+
+
 def _apportion(total: int, shares: Sequence[float], minimum: int) -> list[int]:
     """Give out `total` by largest remainder, the first of equals first, at least `minimum` each."""
     quotas = [total * share / math.fsum(shares) for share in shares]

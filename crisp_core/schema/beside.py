@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 Value = TypeVar("Value")
+CONTROL = "control/"
+"""Before the name of an array whose control variate it is."""
 PERSONAL = "personal/"
 """Before the number of a source and the name of one of its own normalisation's arrays."""
 

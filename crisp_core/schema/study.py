@@ -118,6 +118,8 @@ class TrainingConfig(Frozen):
 
     steps: Count = 900
     batch_size: Count = 10
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """Fresh every round; "sgd" has no momentum."""
     learning_rate: Positive = 1e-3
     decay_power: Annotated[float, Field(ge=0)] = 0.9
     loss: Literal["dice", "dice_ce"] = "dice"
@@ -172,6 +174,8 @@ class FederationConfig(Frozen):
     it (FedBN)."""
     unseen_norm: Literal["mean", "adapt", "ensemble"] = "mean"
     """What a held-out site takes in its place."""
+    correction: Literal["none", "scaffold"] = "none"
+    """Whether control variates take each site's own direction out of its steps."""
     late: Literal["drop", "next-round"] = "drop"
     admission: Literal["checked", "finite"] = "checked"
     accept_verdict: tuple[VerdictName, ...] = ()
@@ -179,13 +183,18 @@ class FederationConfig(Frozen):
 
     @model_validator(mode="after")
     def _rules(self) -> FederationConfig:
-        if self.local_norm != "none" and self.late == "next-round":
+        if self.keeps_own and self.late == "next-round":
             message = (
-                'local_norm needs late = "drop": an update that comes in a later round than it '
-                "was asked in belongs to another normalisation"
+                'local_norm and correction need late = "drop": an update that comes in a later '
+                "round than it was asked in goes with other arrays of its site's own"
             )
             raise ValueError(message)
         return self
+
+    @property
+    def keeps_own(self) -> bool:
+        """Whether sites keep arrays of their own between rounds."""
+        return self.local_norm != "none" or self.correction != "none"
 
 
 class EvaluationConfig(Frozen):
@@ -229,6 +238,12 @@ class Study(Frozen):
                 f"quorum {self.federation.quorum} exceeds the {len(self.sources)} source sites"
             )
             raise ValueError(message)
+        if self.federation.correction == "scaffold" and self.training.optimizer != "sgd":
+            message = (
+                'federation.correction = "scaffold" needs training.optimizer = "sgd": its formula '
+                "divides by the rate of every step, and Adam's differs from weight to weight"
+            )
+            raise ValueError(message)
         rounds = self.crisp.generations * self.federation.rounds
         if self.training.steps < rounds:
             message = f"steps must be at least generations x rounds = {rounds}"
@@ -253,7 +268,7 @@ class Study(Frozen):
     @property
     def keeps_own(self) -> bool:
         """Whether sites keep arrays of their own between rounds."""
-        return self.federation.local_norm != "none"
+        return self.federation.keeps_own
 
     @property
     def recursions(self) -> int:

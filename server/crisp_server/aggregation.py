@@ -17,6 +17,7 @@ from crisp_core.numerics.aggregation.krum import krum
 from crisp_core.numerics.aggregation.mean import mean, momentum
 from crisp_core.numerics.aggregation.middle import coordinate_median, trimmed_mean
 from crisp_core.numerics.aggregation.rule import Outcome, Round, Rule
+from crisp_core.numerics.average import weighted_mean
 from crisp_core.schema.beside import PERSONAL, under
 from crisp_core.schema.study import Aggregation, Study
 from crisp_server.store import RunFolder
@@ -84,7 +85,7 @@ def next_model(
         current=current,
         updates=waiting if word in _ONE_AT_A_TIME else list(waiting),
         weights=tuple(weights.values()),
-        running=_averaged(study.canonical()),
+        running=averaged_arrays(study),
     )
     return _RULES[word](one, memory)
 
@@ -107,6 +108,16 @@ class _Spooled(Sequence[Parameters]):
         if isinstance(place, slice):
             return [self._read(site) for site in self._sites[place]]
         return self._read(self._sites[place])
+
+
+def mean_update(weights: Mapping[str, float], run: RunFolder) -> dict[str, AnyArray]:
+    """Average the updates that wait in the run folder, whatever rule makes the next model."""
+    return weighted_mean(_Spooled(run.spooled, tuple(weights)), tuple(weights.values()))
+
+
+def averaged_arrays(study: Study) -> frozenset[str]:
+    """Name the arrays that no rule acts on: running statistics, and what is each site's own."""
+    return _averaged(study.canonical())
 
 
 def personal_norms(
@@ -144,10 +155,6 @@ def notes_on(study: Study) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _averaged(canonical: str) -> frozenset[str]:
-    """Name what every rule averages: running statistics, and what each site has of its own.
-
-    The last is the mean over the sources for those that have none; no rule's memory is in it.
-    """
     return running_statistics(_network(canonical)) | _local(canonical)
 
 

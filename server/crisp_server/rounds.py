@@ -18,6 +18,7 @@ from crisp_core.schema.study import Study
 from crisp_core.schema.summary import RoundSummary
 from crisp_server.admission import Change, admit, change, unlike_others
 from crisp_server.aggregation import next_model, notes_on, personal_norms
+from crisp_server.control import Sent, common_of, renewed
 from crisp_server.own import own_arrays_of
 from crisp_server.sites import SiteReply, Sites
 from crisp_server.steps import TrainRound
@@ -71,13 +72,16 @@ def train_round(
     """
     taken = _Taken(study, step, parameters, run)
     plans = _plans(study, step, earlier_models, run)
-    for reply in RemindedSites(sites, run).ask("train", plans, parameters):
+    memory = run.aggregation_memory()
+    common = common_of(study, parameters, memory)
+    for reply in RemindedSites(sites, run).ask("train", plans, {**parameters, **common}):
         taken.take_in(reply)
     taken.compare()
     _insist_on_quorum(study, step, taken)
     names = sorted(taken.trained)
     weights = {site: taken.weight(site) for site in names}
-    outcome = next_model(study, parameters, run.aggregation_memory(), weights, run)
+    outcome = next_model(study, parameters, memory, weights, run)
+    control = renewed(study, step, Sent(parameters, common), weights, run)
     personal = personal_norms(study, step.round_number, names, run)
     taken.close()
     summary = RoundSummary(
@@ -89,7 +93,7 @@ def train_round(
         sent=content_hash(parameters) if study.keeps_own else "",
     )
     notes = (*outcome.notes, *notes_on(study))
-    return RoundResult(outcome.parameters, summary, outcome.memory, notes, personal)
+    return RoundResult(outcome.parameters, summary, outcome.memory | control, notes, personal)
 
 
 def _plans(
@@ -102,7 +106,7 @@ def _plans(
         steps=step.steps,
         models=tuple(earlier_models),
     )
-    rounds = run.rounds() if study.keeps_own else ()
+    rounds = run.progress().rounds if study.keeps_own else ()
     return {
         site: plan.model_copy(update={"own": own_arrays_of(study, site, rounds, step.generation)})
         for site in study.sources
@@ -202,7 +206,7 @@ class RemindedSites:
     def _remind(self, plans: Mapping[str, Frozen | None]) -> None:
         """Let sites make again the hints that a plan needs, each with the model it belongs to."""
         (first, *_) = plans.values()  # of one generation, for all sites of a step
-        rounds = self._run.rounds()
+        rounds = self._run.progress().rounds
         for models in _models_of_hints(first):
             plan = HintPlan(generation=len(models) + 1, models=models)
             again = {site: self._with_own(plan, site, rounds) for site in plans}

@@ -23,7 +23,6 @@ from crisp_core.files.checkpoint import content_hash, read_parameters, write_par
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.manifest import Progress, RunFacts, SavedState
 from crisp_core.schema.study import Study
-from crisp_core.schema.summary import RoundSummary
 from crisp_core.trust.ledger import Ledger
 
 Value = TypeVar("Value", bound=Frozen)
@@ -167,10 +166,10 @@ class RunFolder:
         kept = state.progress.aggregation_memory if state else ""
         return self.model(kept) if kept else {}
 
-    def rounds(self) -> tuple[RoundSummary, ...]:
-        """Return every round that was finished when the last state was saved."""
+    def progress(self) -> Progress:
+        """Return what was finished when the last state was saved."""
         state = self._saved()
-        return state.progress.rounds if state else ()
+        return state.progress if state else Progress()
 
     def rewind_ledger(self) -> None:
         """Drop the ledger's lines after the last saved state: what they tell of happens again."""
