@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from pydantic_core import PydanticCustomError
+
 Table = Mapping[str, Mapping[str, Any]]
 
 _RECOMMENDED: Table = MappingProxyType(
@@ -34,14 +36,35 @@ _PLAIN: Mapping[str, Any] = MappingProxyType(
     {"hint": "none", "squeeze_weight": 0.0, "guard": "none"}
 )
 
-_WITHOUT_A_WORD: Table = MappingProxyType({"federation": {"local_norm": "none"}})
-
-
-def _batch_norm(local: str) -> Table:
-    """A network with BatchNorm, of which sites keep something to themselves."""
-    return {"model": {"norm": "network"}, "federation": {"local_norm": local}}
-
-
+_WITHOUT_A_WORD: Table = MappingProxyType(
+    {
+        "federation": {"local_norm": "none", "aggregation": "fedavg", "correction": "none"},
+        "training": {"proximal": 0.0, "optimizer": "adam", "learning_rate": 1e-3},
+    }
+)
+_SGD: Mapping[str, Any] = MappingProxyType({"optimizer": "sgd", "learning_rate": 0.1})
+_BATCH_NORM: Mapping[str, Any] = MappingProxyType({"norm": "network"})
+_RULES = (
+    "fedavgm",
+    "fedadam",
+    "fedyogi",
+    "fedadagrad",
+    "median",
+    "trimmed-mean",
+    "krum",
+    "multi-krum",
+    "geometric-median",
+)
+COMPARATORS: Mapping[str, Table] = MappingProxyType(
+    {
+        "fedprox": {"training": {"proximal": 0.01}},
+        "fedbn": {"model": _BATCH_NORM, "federation": {"local_norm": "all"}},
+        "silobn": {"model": _BATCH_NORM, "federation": {"local_norm": "statistics"}},
+        "scaffold": {"training": _SGD, "federation": {"correction": "scaffold"}},
+        **{word: {"federation": {"aggregation": word}} for word in _RULES},
+    }
+)
+"""Ways to average. Alone each is a plain federation; behind a `+` it is that of another word."""
 PRESETS: Mapping[str, Table] = MappingProxyType(
     {
         "crisp": _RECOMMENDED,
@@ -50,18 +73,45 @@ PRESETS: Mapping[str, Table] = MappingProxyType(
         "fedavg": {"crisp": _PLAIN},
         "fedavg-2.5d": {"model": {"slices_in": 3}, "crisp": _PLAIN},
         "fedavg-group": {"model": {"norm": "group"}, "crisp": _PLAIN},
-        "fedbn": {**_batch_norm("all"), "crisp": _PLAIN},
-        "silobn": {**_batch_norm("statistics"), "crisp": _PLAIN},
+        "fedavg-sgd": {"training": _SGD, "crisp": _PLAIN},
+        **{word: {**table, "crisp": _PLAIN} for word, table in COMPARATORS.items()},
         "local": {"crisp": _PLAIN},
         "pooled": {"crisp": _PLAIN},
     }
 )
+_ALONE = ("local", "pooled")
+
+
+def is_method(word: str) -> bool:
+    """Tell whether a word is a method, or one with ways to average behind a `+`.
+
+    Examples:
+        >>> [is_method(word) for word in ("crisp", "crisp+fedbn", "fedbn+crisp", "local+krum")]
+        [True, True, False, False]
+    """
+    first, *others = word.split("+")
+    joined = first not in _ALONE and len(set(others)) == len(others)
+    return first in PRESETS and (not others or (joined and set(others) <= set(COMPARATORS)))
+
+
+def method_word(word: str) -> str:
+    """Return the word.
+
+    Raises:
+        PydanticCustomError: If it is no method.
+    """
+    if not is_method(word):
+        code, known = "method", ", ".join(PRESETS)
+        sentence = "Input should be one of {known}, alone or as in 'crisp+fedbn'"
+        raise PydanticCustomError(code, sentence, {"known": known})
+    return word
 
 
 def with_preset(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Lay the tables of a study over those of its method word; the study's own keys win."""
     merged = dict(raw)
-    for section, preset in PRESETS.get(str(raw.get("method", "crisp")), {}).items():
+    word = str(raw.get("method", "crisp"))
+    for section, preset in (_preset(word) if is_method(word) else {}).items():
         own = raw.get(section, {})
         merged[section] = {**preset, **own} if isinstance(own, Mapping) else own
     if isinstance(merged.get("crisp"), dict):
@@ -76,20 +126,31 @@ def as_method(study: Mapping[str, Any], word: str) -> dict[str, Any]:
     names one, normalisation stay those of `study`, so that the comparison is fair. What the study's
     former word had set in the federation is taken back.
     """
-    preset, former = PRESETS[word], PRESETS.get(study["method"], {})
+    preset, former = _preset(word, compared=True), _preset(study["method"], compared=True)
     own = {key: value for key, value in study["crisp"].items() if key != "perturbations_in_loss"}
     changed = {
-        section: {**study[section], **_taken_back(section, former), **_of_the_word(section, preset)}
-        for section in ("model", "federation")
+        section: {**study[section], **_taken_back(section, former), **preset.get(section, {})}
+        for section in ("model", "training", "federation")
     }
     crisp = _derived({**own, **_neutral(), **preset.get("crisp", {})})
     return {**study, **changed, "method": word, "crisp": crisp}
 
 
-def _of_the_word(section: str, preset: Table) -> Mapping[str, Any]:
-    """Return what a word sets in a comparison: all but what `crisp` recommends to any study."""
-    table = preset.get(section, {})
-    return {} if table is _RECOMMENDED.get(section) else table
+def _preset(word: str, *, compared: bool = False) -> Table:
+    """Lay the tables of joined words over one another.
+
+    `compared` leaves out what `crisp` recommends to any study: a comparison keeps the study's own.
+    """
+    first, *others = word.split("+")
+    merged = {
+        section: table
+        for section, table in PRESETS[first].items()
+        if not compared or section == "crisp" or table is not _RECOMMENDED.get(section)
+    }
+    for other in others:
+        for section, table in COMPARATORS[other].items():
+            merged[section] = {**merged.get(section, {}), **table}
+    return merged
 
 
 def _taken_back(section: str, former: Table) -> Mapping[str, Any]:

@@ -6,9 +6,10 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from crisp_core.schema.frozen import Frozen
+from crisp_core.schema.methods import method_word
 from crisp_core.schema.places import AlsoPlace, ConditionText, LayoutName, Place, places_of
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -17,30 +18,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 VerdictName = Annotated[str, Field(pattern=r"^[^:]+:[a-z]+$")]
-Aggregation = Literal[
-    "fedavg",
-    "fedavgm",
-    "fedadam",
-    "fedyogi",
-    "fedadagrad",
-    "median",
-    "trimmed-mean",
-    "krum",
-    "multi-krum",
-    "geometric-median",
-]
-Method = Literal[
-    "fedavg",
-    "fedavg-2.5d",
-    "fedavg-group",
-    "fedbn",
-    "silobn",
-    "crisp-paper",
-    "crisp-no-squeeze",
-    "crisp",
-    "local",
-    "pooled",
-]
+Method = Annotated[str, AfterValidator(method_word)]
 
 
 class SiteEntry(Frozen):
@@ -168,7 +146,8 @@ class FederationConfig(Frozen):
     rounds: Count = 2
     quorum: Count | None = None
     timeout_s: Positive = 3600.0
-    aggregation: Aggregation = "fedavg"
+    aggregation: Name = "fedavg"
+    """How updates become the next model: a word of `numerics.aggregation.registry`."""
     local_norm: Literal["none", "statistics", "all"] = "none"
     """What of each BatchNorm stays at the site: nothing, its running statistics (SiloBN), or all of
     it (FedBN)."""

@@ -4,63 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from types import MappingProxyType
 from typing import overload
 
 from crisp_core.arrays import AnyArray, Parameters
 from crisp_core.model.from_study import segmenter_of
 from crisp_core.model.normalisation import local_arrays, running_statistics
-from crisp_core.model.segmenter import Segmenter
-from crisp_core.numerics.aggregation.adaptive import adaptive
-from crisp_core.numerics.aggregation.geometric import geometric_median
-from crisp_core.numerics.aggregation.krum import krum
-from crisp_core.numerics.aggregation.mean import mean, momentum
-from crisp_core.numerics.aggregation.middle import coordinate_median, trimmed_mean
-from crisp_core.numerics.aggregation.rule import Outcome, Round, Rule
+from crisp_core.numerics.aggregation.registry import rules
+from crisp_core.numerics.aggregation.rule import Outcome, Round
 from crisp_core.numerics.average import weighted_mean
 from crisp_core.schema.beside import PERSONAL, under
-from crisp_core.schema.study import Aggregation, Study
+from crisp_core.schema.study import Study
 from crisp_server.store import RunFolder
-
-_RULES: Mapping[Aggregation, Rule] = MappingProxyType(
-    {
-        "fedavg": mean,
-        "fedavgm": momentum(),
-        "fedadam": adaptive("adam"),
-        "fedyogi": adaptive("yogi"),
-        "fedadagrad": adaptive("adagrad"),
-        "median": coordinate_median,
-        "trimmed-mean": trimmed_mean(),
-        "krum": krum(),
-        "multi-krum": krum(keep=2),
-        "geometric-median": geometric_median(),
-    }
-)
-_ONE_AT_A_TIME: frozenset[Aggregation] = frozenset(
-    {"fedavg", "fedavgm", "fedadam", "fedyogi", "fedadagrad"}
-)
-"""Rules that look at nothing but the mean: memory holds one update at a time."""
-
-
-_NO_BATCH_NORM = (
-    "federation.local_norm changes nothing: the network has no BatchNorm. This is the same method "
-    "without it"
-)
-_OWN = MappingProxyType(
-    {
-        "all": "Every source was measured with its own BatchNorm layers (FedBN)",
-        "statistics": "Every source was measured with its own BatchNorm statistics (SiloBN)",
-    }
-)
-_SERVED = MappingProxyType(
-    {
-        "mean": "the mean of the sources' normalisations",
-        "adapt": "BatchNorm statistics of their own images, labels unseen: they knew more of a "
-        "hospital than a method that first meets a case when it measures it",
-        "ensemble": "the mean answer of one network a source, each with that source's "
-        "normalisation",
-    }
-)
 
 
 def next_model(
@@ -79,15 +33,15 @@ def next_model(
         weights: How much each site counts, in the order of the names.
         run: Where the updates are.
     """
-    word = study.federation.aggregation
+    named = rules()[study.federation.aggregation]
     waiting = _Spooled(run.spooled, tuple(weights))
     one = Round(
         current=current,
-        updates=waiting if word in _ONE_AT_A_TIME else list(waiting),
+        updates=waiting if named.one_at_a_time else list(waiting),
         weights=tuple(weights.values()),
         running=averaged_arrays(study),
     )
-    return _RULES[word](one, memory)
+    return named.rule(one, memory)
 
 
 class _Spooled(Sequence[Parameters]):
@@ -132,7 +86,7 @@ def personal_norms(
     ensemble = study.federation.unseen_norm == "ensemble" and study.held_out
     if not ensemble or round_number % study.federation.rounds:
         return {}
-    local = _local(study.canonical())
+    local = own_arrays(study)
     found: dict[str, AnyArray] = {}
     for number, site in enumerate(sites, start=1):
         update = run.spooled(site)
@@ -141,28 +95,18 @@ def personal_norms(
     return found
 
 
-def notes_on(study: Study) -> tuple[str, ...]:
-    """Say what makes the study's method another one than its word promises."""
-    if study.federation.local_norm == "none":
-        return ()
-    if not _local(study.canonical()):
-        return (_NO_BATCH_NORM,)
-    notes = [_OWN[study.federation.local_norm]]
-    if study.held_out:
-        notes.append(f"Held-out sites were measured with {_SERVED[study.federation.unseen_norm]}")
-    return tuple(notes)
-
-
 @lru_cache(maxsize=1)
 def _averaged(canonical: str) -> frozenset[str]:
-    return running_statistics(_network(canonical)) | _local(canonical)
+    study = Study.model_validate_json(canonical)
+    return running_statistics(segmenter_of(study)) | own_arrays(study)
+
+
+def own_arrays(study: Study) -> frozenset[str]:
+    """Name what each site has of its own; empty as well where the network has no BatchNorm."""
+    return _own_arrays(study.canonical())
 
 
 @lru_cache(maxsize=1)
-def _local(canonical: str) -> frozenset[str]:
+def _own_arrays(canonical: str) -> frozenset[str]:
     study = Study.model_validate_json(canonical)
-    return local_arrays(_network(canonical), study.federation.local_norm)
-
-
-def _network(canonical: str) -> Segmenter:
-    return segmenter_of(Study.model_validate_json(canonical))
+    return local_arrays(segmenter_of(study), study.federation.local_norm)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crisp_core.errors import UsageError
 from crisp_core.report.comparison import write_comparison
-from crisp_core.schema.methods import PRESETS, as_method
+from crisp_core.schema.methods import COMPARATORS, PRESETS, as_method, is_method
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import RunSummary
 from crisp_server.settings import parse_study
@@ -29,9 +29,9 @@ def variants(
     """
     words = dict.fromkeys(word.strip() for word in methods)
     for word in words:
-        if word not in PRESETS:
+        if not is_method(word):
             raise UsageError(
-                expected=f"method words of {', '.join(PRESETS)}",
+                expected=f"method words of {', '.join(PRESETS)}, or one +{'|'.join(COMPARATORS)}",
                 got=repr(word),
                 where="--methods",
                 fix="Correct that word",

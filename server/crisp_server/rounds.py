@@ -17,9 +17,10 @@ from crisp_core.schema.record import Action
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import RoundSummary
 from crisp_server.admission import Change, admit, change, unlike_others
-from crisp_server.aggregation import next_model, notes_on, personal_norms
+from crisp_server.aggregation import next_model, personal_norms
 from crisp_server.control import Sent, common_of, renewed
 from crisp_server.own import own_arrays_of
+from crisp_server.remarks import remarks_on
 from crisp_server.sites import SiteReply, Sites
 from crisp_server.steps import TrainRound
 from crisp_server.store import RunFolder
@@ -92,7 +93,7 @@ def train_round(
         late=taken.late,
         sent=content_hash(parameters) if study.keeps_own else "",
     )
-    notes = (*outcome.notes, *notes_on(study))
+    notes = (*outcome.notes, *remarks_on(study))
     return RoundResult(outcome.parameters, summary, outcome.memory | control, notes, personal)
 
 

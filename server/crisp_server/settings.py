@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from crisp_core.errors import StudyError
+from crisp_core.numerics.aggregation.registry import rules
 from crisp_core.schema.methods import with_preset
 from crisp_core.schema.study import SiteEntry, Study
 
@@ -38,9 +39,17 @@ def load_study(path: Path, *, method: str | None = None, seed: int | None = None
 def parse_study(raw: Mapping[str, Any], *, where: str) -> Study:
     """Check a study's tables and turn the first fault into a sentence."""
     try:
-        return Study.model_validate_json(json.dumps(raw, default=str))
+        study = Study.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
         raise _study_error(error, where) from None
+    if study.federation.aggregation not in (known := sorted(rules())):
+        raise StudyError(
+            expected=f"one of {', '.join(known)}",
+            got=repr(study.federation.aggregation),
+            where=f"federation.aggregation in {where}",
+            fix="Correct that value",
+        )
+    return study
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -3,14 +3,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
 from federation_samples import study, trained
 
+from crisp_core.numerics import aggregation
+from crisp_core.numerics.aggregation.registry import rules
 from crisp_core.schema.manifest import Progress, RunFacts
-from crisp_core.schema.study import Aggregation, Study
+from crisp_core.schema.study import Study
 from crisp_server.rounds import RoundResult, train_round
 from crisp_server.sites import SiteReply
 from crisp_server.steps import TrainRound
@@ -44,7 +45,7 @@ def one_round(folder: Path, aggregation: str, count: int = 3) -> tuple[RunFolder
     return run, train_round(chosen, STEP, START, (), Pulling(), run)
 
 
-@pytest.mark.parametrize("aggregation", get_args(Aggregation))
+@pytest.mark.parametrize("aggregation", sorted(rules()))
 def test_every_word_of_a_study_makes_a_finite_model_of_the_same_kind(
     tmp_path: Path, aggregation: str
 ) -> None:
@@ -88,3 +89,18 @@ def test_a_rule_that_keeps_nothing_leaves_no_file(tmp_path: Path) -> None:
 
     assert result.memory == {}
     assert run.aggregation_memory() == {}
+
+
+def test_a_study_takes_a_rule_as_soon_as_its_file_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aggregation, "__path__", [*aggregation.__path__, str(tmp_path)])
+    lines = [
+        "from crisp_core.numerics.aggregation.rule import Named, Outcome",
+        "RULES = {'the-first-site': Named(lambda one, memory: Outcome(dict(one.updates[0])))}",
+    ]
+    (tmp_path / "toy_rule.py").write_text("\n".join(lines))
+
+    _, result = one_round(tmp_path / "run", "the-first-site")
+
+    np.testing.assert_array_equal(result.parameters["w"], [4.0])  # east: (8 + 0) / 2

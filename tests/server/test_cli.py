@@ -186,7 +186,7 @@ def test_a_comparison_that_is_run_again_repeats_nothing(tmp_path: Path) -> None:
 
 
 def test_an_unknown_method_word_names_the_known_ones(tmp_path: Path) -> None:
-    result = crisp("compare", study_file(tmp_path), "--methods", "fedprox,crisp")
+    result = crisp("compare", study_file(tmp_path), "--methods", "fedporx,crisp")
 
     assert result.exit_code == 2
     assert "crisp-no-squeeze" in result.output

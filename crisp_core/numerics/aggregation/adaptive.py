@@ -9,10 +9,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from crisp_core.arrays import AnyArray, FloatArray, Parameters
-from crisp_core.numerics.aggregation.rule import Outcome, Round, Rule
+from crisp_core.numerics.aggregation.rule import Named, Outcome, Round, Rule
 
 Kind: TypeAlias = Literal["adam", "yogi", "adagrad"]
 Spread: TypeAlias = Callable[[FloatArray, FloatArray, float], FloatArray]
+SERVER_RATE = 0.01
 DIRECTION, SPREAD = "direction/", "spread/"
 
 
@@ -36,7 +37,7 @@ _SPREADS: Mapping[str, Spread] = MappingProxyType(
 
 def adaptive(
     kind: Kind,
-    rate: float = 0.01,
+    rate: float = SERVER_RATE,
     direction_decay: float = 0.9,
     spread_decay: float = 0.99,
     floor: float = 1e-3,
@@ -72,3 +73,12 @@ def adaptive(
         return Outcome(one.with_learned(stepped), kept)
 
     return rule
+
+
+RULES = MappingProxyType(
+    {
+        "fedadam": Named(adaptive("adam"), one_at_a_time=True),
+        "fedyogi": Named(adaptive("yogi"), one_at_a_time=True),
+        "fedadagrad": Named(adaptive("adagrad"), one_at_a_time=True),
+    }
+)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 
 from crisp_core.arrays import FloatArray, Parameters
-from crisp_core.numerics.aggregation.rule import Outcome, Round, Rule
+from crisp_core.numerics.aggregation.rule import Named, Outcome, Round, Rule
 
 
 def geometric_median(iterations: int = 10, smoothing: float = 1e-6) -> Rule:
@@ -49,3 +51,6 @@ def _squares(changes: dict[str, FloatArray]) -> FloatArray:
 
 def _scaled(array: FloatArray, factors: FloatArray) -> FloatArray:
     return np.asarray(array * factors.reshape(-1, *(1,) * (array.ndim - 1)))
+
+
+RULES = MappingProxyType({"geometric-median": Named(geometric_median())})

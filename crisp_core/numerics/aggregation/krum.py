@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 
 from crisp_core.arrays import FloatArray, Parameters
-from crisp_core.numerics.aggregation.rule import Outcome, Round, Rule
+from crisp_core.numerics.aggregation.rule import Named, Outcome, Round, Rule
 from crisp_core.numerics.average import weighted_mean
 
 
@@ -64,3 +66,6 @@ def _premise(count: int, faulty: int) -> tuple[str, ...]:
         f"{count}. It drops hospitals for being different, not for lying."
     )
     return (note,)
+
+
+RULES = MappingProxyType({"krum": Named(krum()), "multi-krum": Named(krum(keep=2))})

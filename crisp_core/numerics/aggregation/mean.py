@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 
 from crisp_core.arrays import Parameters
-from crisp_core.numerics.aggregation.rule import Outcome, Round, Rule
+from crisp_core.numerics.aggregation.rule import Named, Outcome, Round, Rule
 
 
 def mean(one: Round, memory: Parameters) -> Outcome:
@@ -42,3 +44,11 @@ def momentum(decay: float = 0.9, rate: float = 1.0) -> Rule:
         return Outcome(one.with_learned(stepped), speed)
 
     return rule
+
+
+RULES = MappingProxyType(
+    {
+        "fedavg": Named(mean, one_at_a_time=True),
+        "fedavgm": Named(momentum(), one_at_a_time=True),
+    }
+)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 
 import numpy as np
 
 from crisp_core.arrays import Parameters
-from crisp_core.numerics.aggregation.rule import Outcome, Round, Rule
+from crisp_core.numerics.aggregation.rule import Named, Outcome, Round, Rule
 
 
 def coordinate_median(one: Round, memory: Parameters) -> Outcome:
@@ -18,9 +19,7 @@ def coordinate_median(one: Round, memory: Parameters) -> Outcome:
         ICML 2018, definition 1.
     """
     del memory  # nothing is kept
-    middles = {
-        name: one.current[name] + np.median(one.changes(name), axis=0) for name in one.learned
-    }
+    middles = {name: np.median(one.values(name), axis=0) for name in one.learned}
     notes = () if len(one.updates) > len("ab") else (_no_majority(len(one.updates)),)
     return Outcome(one.with_learned(middles), notes=notes)
 
@@ -47,8 +46,7 @@ def trimmed_mean(share: float = 0.2) -> Rule:
         count = len(one.updates)
         cut = math.floor(share * count)
         means = {
-            name: one.current[name]
-            + np.sort(one.changes(name), axis=0)[cut : count - cut].mean(axis=0)
+            name: np.sort(one.values(name), axis=0)[cut : count - cut].mean(axis=0)
             for name in one.learned
         }
         return Outcome(
@@ -67,3 +65,8 @@ def _trims_nothing(share: float, count: int) -> str:
 
 def _no_majority(count: int) -> str:
     return f"The median of {count} sites is their unweighted mean: it defends against nobody."
+
+
+RULES = MappingProxyType(
+    {"median": Named(coordinate_median), "trimmed-mean": Named(trimmed_mean())}
+)

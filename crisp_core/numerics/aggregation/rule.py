@@ -43,6 +43,10 @@ class Round:
         """Return the weighted mean of the updates."""
         return weighted_mean(self.updates, self.weights)
 
+    def values(self, name: str) -> FloatArray:
+        """Return one array as each site sent it, float64 (sites, ...)."""
+        return np.stack([update[name].astype(np.float64) for update in self.updates])
+
     def changes(self, name: str) -> FloatArray:
         """Return what each site changed in one array, float64 (sites, ...)."""
         start = self.current[name].astype(np.float64)
@@ -67,3 +71,16 @@ class Outcome:
 
 Rule: TypeAlias = Callable[[Round, Parameters], Outcome]
 """(round, memory of the rounds before: empty at first) -> outcome."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A rule as a study names it.
+
+    Attributes:
+        rule: The rule.
+        one_at_a_time: It looks at nothing but `Round.mean`: memory then holds one update.
+    """
+
+    rule: Rule
+    one_at_a_time: bool = False
