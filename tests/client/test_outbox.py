@@ -116,6 +116,23 @@ def test_a_trained_network_leaves_as_it_is() -> None:
     assert checked(ANSWER, TRAIN, OPEN) == ANSWER
 
 
+def test_an_array_that_is_the_sites_own_leaves_only_as_it_came() -> None:
+    own = replace(ANSWER, stays=frozenset({"n"}))
+    back = replace(own, parameters={**ANSWER.parameters, "n": SENT["n"]})
+
+    with pytest.raises(WeightsError, match="the site's own"):
+        checked(own, TRAIN, None)
+    assert checked(back, TRAIN, OPEN) == back
+
+
+def test_what_came_beside_the_model_does_not_leave() -> None:
+    scaffold = replace(TRAIN, parameters={**SENT, "control/w": np.float32([0, 0])})
+
+    assert checked(ANSWER, scaffold, None) is ANSWER
+    with pytest.raises(WeightsError):
+        checked(replace(ANSWER, parameters=scaffold.parameters), scaffold, None)
+
+
 def test_numbers_that_are_not_finite_do_not_leave() -> None:
     broken = replace(ANSWER, parameters={**SENT, "w": np.float32([1, np.inf])})
 

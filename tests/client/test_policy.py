@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from federation_samples import study
 from hospital import NOW
@@ -21,6 +22,7 @@ from crisp_client.policy import (
 )
 from crisp_client.requests import Request
 from crisp_core.errors import PolicyError
+from crisp_core.schema.beside import CONTROL, under
 from crisp_core.schema.manifest import SiteSettings
 from crisp_core.schema.policy import ApprovedStudy, Policy
 
@@ -66,6 +68,24 @@ def test_an_approved_study_may_do_what_it_was_approved_for(request_: Request) ->
     permit(policy(), request_, NOW, Spent())
 
 
+def test_a_study_of_control_variates_may_send_them_beside_the_network_and_no_others() -> None:
+    scaffold = study(method="scaffold")
+    network = network_of(scaffold)
+    pinned = {"hash": scaffold.hash(), "architecture": architecture_hash(network)}
+    allowed = Policy(studies=(APPROVED.model_copy(update=pinned),))
+    variates = {name: array for name, array in network.items() if array.dtype.kind == "f"}
+    whole = asked(study=scaffold, parameters=network | under(CONTROL, variates))
+    measured = json.dumps({"purpose": "final", "generation": 1, "recursions": 1})
+
+    permit(allowed, whole, NOW, Spent())
+
+    others = [{"control/x": network["head.bias"]}, {"control/head.bias": np.zeros(9)}]
+    refused = [replace(whole, parameters=network | extra) for extra in others]
+    for request in (*refused, replace(whole, action="evaluate", plan=measured)):
+        with pytest.raises(PolicyError, match="network"):
+            permit(allowed, request, NOW, Spent())
+
+
 SOUTH = SETTINGS.model_copy(update={"site": "south"})
 RULES = {
     "unapproved": (asked(study=study(steps=13)), {}, "approved study"),
@@ -75,6 +95,8 @@ RULES = {
     "action": (asked(), {"actions": ("describe", "evaluate")}, "actions in policy"),
     "hours": (asked(), {"hours": "20:00-06:00"}, "got 12:00"),
     "extra layer": (asked(parameters={**NETWORK, "x": NETWORK["head.bias"]}), {}, "network"),
+    "another file": (asked(plan=plan(own="../../keys/signing")), {}, "something else"),
+    "variates": (asked(parameters=NETWORK | under(CONTROL, NETWORK)), {}, "network"),
     "no arrays": (asked(parameters={}), {}, "network"),
     "arrays to describe": (asked(action="describe", plan=""), {}, "no array"),
     "no plan": (asked(plan=""), {}, "something else"),
