@@ -60,14 +60,19 @@ def compare(
     for name, seed, variant in variants(study, methods, seeds):
         place = folder / f"{name.replace(' (', '-').rstrip(')')}-seed{seed}"
         run = RunFolder.open(place) if RunFolder.started(place) else start(variant, place, options)
-        _insist_on_same(run, variant)
+        insist_on_same(run, variant)
         one = run_one(f"{name}, seed {seed}", run) if run_one else carry_on(run, lambda _: None)
         rows.append((name, seed, one))
         write_comparison(rows, folder)
     return rows
 
 
-def _insist_on_same(run: RunFolder, variant: Study) -> None:
+def insist_on_same(run: RunFolder, variant: Study) -> None:
+    """Refuse to continue a folder that holds a run of something else.
+
+    Raises:
+        UsageError: If it does.
+    """
     if run.study != variant:  # not by its hash: that leaves out the places of the data
         raise UsageError(
             expected="run folders of this study",

@@ -140,6 +140,44 @@ def compare(
         human.print(f"Comparison: {folder / 'comparison.html'}")
 
 
+@app.command()
+def loho(
+    study: StudyFile,
+    methods: Annotated[
+        str, typer.Option(help="Method words, separated by commas; the first is the baseline.")
+    ] = "fedavg,crisp",
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1",
+    own_norm: Annotated[
+        bool, typer.Option("--own-norm", help="Each method with the normalisation of its word.")
+    ] = False,
+    run: RunOption = None,
+    engine: EngineOption = "inline",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Hold out one hospital after the other; the worst of them first; continues where it stopped.
+
+    Example: crisp loho study.toml --methods fedavg,crisp --seeds 1,2,3
+    """
+    with told():
+        from crisp_server.loho import Contest, leave_one_site_out
+        from crisp_server.settings import load_study
+        from crisp_server.simulate import SimulationOptions
+
+        whole = load_study(study)
+        folder = run or Path("runs") / f"{whole.name}-loho"
+        options = SimulationOptions(engine, device, threads, folder / "cache", shlex.join(sys.argv))
+        leave_one_site_out(
+            whole,
+            Contest(tuple(methods.split(",")), tuple(_numbers(seeds)), own_norm),
+            folder,
+            options,
+            lambda name, opened: _carried(opened, name, quiet),
+        )
+        human.print(f"Leave one hospital out: {folder / 'loho.html'}")
+
+
 def _numbers(text: str) -> list[int]:
     if not all(word.strip().isdecimal() for word in text.split(",")):
         message = f"Expected whole numbers separated by commas, got {text!r} (--seeds)."

@@ -1,0 +1,377 @@
+"""Leave one hospital out: the worst hospital first, and every fold behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+
+from pydantic import TypeAdapter
+
+from crisp_core.numerics.significance import holm, paired_p
+from crisp_core.report.grids import Column, Grid, Spread, cell_words, grid, markdown, spread
+from crisp_core.report.prose import count, number, signed
+from crisp_core.report.rendering import render
+from crisp_core.report.tables import DICE, HD95, Metric, case_value
+from crisp_core.schema.messages import CaseFigures, RecursionFigures
+from crisp_core.schema.summary import RunSummary
+
+
+@dataclass(frozen=True)
+class PassOfCase:
+    """One case after one pass, each figure the mean over the structures that define it."""
+
+    dice: float
+    hd95_mm: float
+    dice_of: dict[str, float]
+    core_precision: float | None
+    core_recall: float | None
+    support_recall: float | None
+
+
+@dataclass(frozen=True)
+class FoldCase:
+    """One case of the held-out hospital."""
+
+    patient: str
+    chosen: int
+    passes: tuple[PassOfCase, ...]
+
+    @property
+    def answer(self) -> PassOfCase:
+        """The pass that is the result."""
+        return self.passes[self.chosen - 1]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One federation: who was held out, how it was selected and what was measured there."""
+
+    method: str
+    seed: int
+    held_out: str
+    selected_generation: int
+    validation: tuple[float | None, ...]
+    """Dice of the worst source on its validation patients, generation by generation."""
+    source_dice: dict[str, float]
+    cases: tuple[FoldCase, ...]
+    seconds: float
+    model_hash: str
+
+    def mean(self, pick: Callable[[PassOfCase], float]) -> float:
+        """Average a figure of the answers over the held-out hospital's cases."""
+        return fmean(pick(case.answer) for case in self.cases)
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """A method against the first one, patient by patient."""
+
+    method: str
+    baseline: str
+    difference: float
+    """Mean over patients of Dice minus the baseline's, each patient averaged over seeds."""
+    patients: int
+    better: int
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Loho:
+    """Every number of the page."""
+
+    grids: tuple[Grid, ...]
+    pairings: tuple[Pairing, ...]
+    folds: tuple[Fold, ...]
+    limits: str
+
+
+def fold_of(method: str, seed: int, held_out: str, summary: RunSummary) -> Fold:
+    """Keep of a finished federation what the tables need."""
+    classes = summary.study.classes
+    return Fold(
+        method=method,
+        seed=seed,
+        held_out=held_out,
+        selected_generation=summary.selected_generation,
+        validation=tuple(_worst_validation(summary)),
+        source_dice={
+            site: round(fmean(_dice(case.answer, classes) for case in summary.final[site].cases), 4)
+            for site in summary.study.sources
+        },
+        cases=tuple(_fold_case(case, classes) for case in summary.final[held_out].cases),
+        seconds=round(summary.seconds, 1),
+        model_hash=summary.model_hash,
+    )
+
+
+def _worst_validation(summary: RunSummary) -> Iterator[float | None]:
+    classes = summary.study.classes
+    for generation in summary.generations:
+        sites = generation.validation.values()
+        means = [fmean(_dice(case.answer, classes) for case in site.cases) for site in sites]
+        yield round(min(means), 4) if means else None
+
+
+def _fold_case(case: CaseFigures, classes: Sequence[str]) -> FoldCase:
+    passes = tuple(_pass(recursion, classes) for recursion in case.recursions)
+    return FoldCase(case.patient, case.chosen, passes)
+
+
+def _pass(recursion: RecursionFigures, classes: Sequence[str]) -> PassOfCase:
+    structures = [recursion.structures[name] for name in classes]
+    return PassOfCase(
+        dice=round(_dice(recursion, classes), 4),
+        hd95_mm=round(case_value(recursion, HD95, classes) or 0.0, 3),
+        dice_of={name: round(recursion.structures[name].dice, 4) for name in classes},
+        core_precision=_known_mean([one.core_precision for one in structures]),
+        core_recall=_known_mean([one.core_recall for one in structures]),
+        support_recall=_known_mean([one.support_recall for one in structures]),
+    )
+
+
+def _known_mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(fmean(known), 4) if known else None
+
+
+def _dice(recursion: RecursionFigures, classes: Sequence[str]) -> float:
+    return case_value(recursion, DICE, classes) or 0.0
+
+
+def write_loho(folds: Sequence[Fold], folder: Path) -> Path:
+    """Write loho.html, loho.json and loho.md into `folder` and return the page's path.
+
+    Raises:
+        ValueError: If there is no fold.
+    """
+    result = loho(folds)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(asdict(result), allow_nan=False)
+    (folder / "loho.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "loho.md").write_text(loho_markdown(result), encoding="utf-8")
+    path = folder / "loho.html"
+    path.write_text(loho_page(result), encoding="utf-8")
+    return path
+
+
+def read_folds(path: Path) -> list[Fold]:
+    """Read the folds of a loho.json again."""
+    return [_read_fold(raw) for raw in json.loads(path.read_text(encoding="utf-8"))["folds"]]
+
+
+def _read_fold(raw: Mapping[str, object]) -> Fold:
+    return TypeAdapter(Fold).validate_python(raw)
+
+
+def loho(folds: Sequence[Fold]) -> Loho:
+    """Compute every table.
+
+    Raises:
+        ValueError: If there is no fold.
+    """
+    if not folds:
+        message = "expected at least one fold, got none"
+        raise ValueError(message)
+    return Loho(
+        grids=(
+            _hospital_grid(folds, "Dice", DICE, lambda one: one.dice),
+            _hospital_grid(folds, "HD95 (mm)", HD95, lambda one: one.hd95_mm),
+            _recursion_grid(folds),
+        ),
+        pairings=tuple(_pairings(folds)),
+        folds=tuple(folds),
+        limits=_limits(folds),
+    )
+
+
+def _hospital_grid(
+    folds: Sequence[Fold], title: str, metric: Metric, pick: Callable[[PassOfCase], float]
+) -> Grid:
+    """Set methods against hospitals, each measured by the federation that had not seen it."""
+    hospitals = _hospitals(folds)
+    like = Column("", higher_is_better=metric.higher_is_better, decimals=metric.decimals)
+    worst = min if metric.higher_is_better else max
+    columns = [
+        _as(like, f"worst of {len(hospitals)}"),
+        _as(like, "mean"),
+        Column("SD of hospitals", decimals=metric.decimals),
+        *(_as(like, name, sample=_sample(folds, name), site=True) for name in hospitals),
+    ]
+    rows = {}
+    for method in _methods(folds):
+        seeds = _by_seed(folds, method, pick)
+        whole = [list(own.values()) for own in seeds.values() if len(own) == len(hospitals)]
+        rows[method] = [
+            spread(worst(values) for values in whole),
+            spread(fmean(values) for values in whole),
+            spread(stdev(values) for values in whole if len(values) > 1),
+            *(spread(own.get(name) for own in seeds.values()) for name in hospitals),
+        ]
+    return grid(title, columns, rows)
+
+
+def _as(like: Column, label: str, *, sample: str = "", site: bool = False) -> Column:
+    return Column(
+        label,
+        sample=sample,
+        site=site,
+        higher_is_better=like.higher_is_better,
+        decimals=like.decimals,
+    )
+
+
+def _recursion_grid(folds: Sequence[Fold]) -> Grid:
+    """Show what recursion changed and what core and support were worth at the new hospitals."""
+    readers: tuple[tuple[Column, Callable[[FoldCase], float | None]], ...] = (
+        (Column("Dice, pass 1"), lambda case: case.passes[0].dice),
+        (Column("Dice, last pass"), lambda case: case.passes[-1].dice),
+        (Column("Dice, answer"), lambda case: case.answer.dice),
+        (
+            Column("answer minus pass 1", difference=True),
+            lambda case: case.answer.dice - case.passes[0].dice,
+        ),
+        (Column("core precision"), lambda case: case.answer.core_precision),
+        (Column("core recall"), lambda case: case.answer.core_recall),
+        (Column("support recall"), lambda case: case.answer.support_recall),
+    )
+    rows = {
+        method: [_seed_spread(folds, method, read) for _, read in readers]
+        for method in _methods(folds)
+    }
+    title = "Recursion, core and support at the held-out hospitals"
+    return grid(title, [column for column, _ in readers], rows)
+
+
+def _seed_spread(
+    folds: Sequence[Fold], method: str, read: Callable[[FoldCase], float | None]
+) -> Spread | None:
+    """Average cases, then hospitals, then say how seeds differ."""
+    seeds: dict[int, list[float]] = {}
+    for fold in folds:
+        known = [value for case in fold.cases if (value := read(case)) is not None]
+        if fold.method == method and known:
+            seeds.setdefault(fold.seed, []).append(fmean(known))
+    return spread(fmean(values) for values in seeds.values())
+
+
+def _pairings(folds: Sequence[Fold]) -> Iterator[Pairing]:
+    """Compare every method with the first one on the patients that both have measured."""
+    baseline, *others = _methods(folds)
+    plain = _patients(folds, baseline)
+    compared = []
+    for method in others:
+        own = _patients(folds, method)
+        common = [patient for patient in plain if patient in own]
+        if common:
+            compared.append((method, [own[p] for p in common], [plain[p] for p in common]))
+    p_values = [paired_p(own, base) for _, own, base in compared]
+    for (method, own, base), p, adjusted in zip(compared, p_values, holm(p_values), strict=True):
+        apart = [mine - theirs for mine, theirs in zip(own, base, strict=True)]
+        yield Pairing(
+            method, baseline, fmean(apart), len(apart), sum(a > 0 for a in apart), p, adjusted
+        )
+
+
+def _patients(folds: Sequence[Fold], method: str) -> dict[tuple[str, str], float]:
+    """Return (hospital, patient) -> Dice, averaged over the patient's cases and over seeds."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for fold in folds:
+        if fold.method == method:
+            for case in fold.cases:
+                found.setdefault((fold.held_out, case.patient), []).append(case.answer.dice)
+    return {patient: fmean(values) for patient, values in found.items()}
+
+
+def _by_seed(
+    folds: Sequence[Fold], method: str, pick: Callable[[PassOfCase], float]
+) -> dict[int, dict[str, float]]:
+    """Return seed -> hospital -> figure of one method."""
+    seeds: dict[int, dict[str, float]] = {}
+    for fold in folds:
+        if fold.method == method:
+            seeds.setdefault(fold.seed, {})[fold.held_out] = fold.mean(pick)
+    return seeds
+
+
+def _methods(folds: Sequence[Fold]) -> list[str]:
+    return list(dict.fromkeys(fold.method for fold in folds))
+
+
+def _hospitals(folds: Sequence[Fold]) -> list[str]:
+    """Name the hospitals, the hardest first."""
+    dice: dict[str, list[float]] = {}
+    for fold in folds:
+        dice.setdefault(fold.held_out, []).append(fold.mean(lambda one: one.dice))
+    return sorted(dice, key=lambda name: fmean(dice[name]))
+
+
+def _sample(folds: Sequence[Fold], hospital: str) -> str:
+    sizes = {
+        (len(fold.cases), len({case.patient for case in fold.cases}))
+        for fold in folds
+        if fold.held_out == hospital
+    }
+    return ", ".join(f"{cases} ({patients})" for cases, patients in sorted(sizes))
+
+
+def _limits(folds: Sequence[Fold]) -> str:
+    patients = {(fold.held_out, case.patient) for fold in folds for case in fold.cases}
+    hospitals, seeds = _hospitals(folds), {fold.seed for fold in folds}
+    return (
+        f"{count(len(folds), 'federation')}: {count(len(_methods(folds)), 'method')}, "
+        f"{count(len(seeds), 'seed')}, {count(len(hospitals), 'hospital')} held out in turn, "
+        f"{count(len(patients), 'patient')} in all. The model was selected on the validation "
+        "patients of the hospitals that trained; each held-out hospital was measured once. "
+        "\N{PLUS-MINUS SIGN} is the standard deviation over seeds. What this does not show: how "
+        "any of these methods does at other hospitals."
+    )
+
+
+def pairing_rows(result: Loho) -> list[tuple[str, ...]]:
+    """Write the paired comparisons, one row of words a method."""
+    return [
+        (
+            f"{one.method} against {one.baseline}",
+            signed(one.difference),
+            f"{one.better} of {one.patients}",
+            number(one.p, 4),
+            number(one.p_holm, 4),
+        )
+        for one in result.pairings
+    ]
+
+
+PAIRING_HEADS = (
+    "methods",
+    "Dice, mean difference",
+    "patients better",
+    "p (Wilcoxon)",
+    "p (Holm)",
+)
+
+
+def loho_markdown(result: Loho) -> str:
+    """Return the tables as Markdown, as the documents show them."""
+    parts = ["# Leave one hospital out", result.limits]
+    for table in result.grids:
+        parts += [f"## {table.title}", markdown(table, "method")]
+    if result.pairings:
+        lines = [PAIRING_HEADS, ("---", *["---:"] * (len(PAIRING_HEADS) - 1))]
+        rows = [f"| {' | '.join(row)} |" for row in [*lines, *pairing_rows(result)]]
+        parts += ["## Patient by patient", "\n".join(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def loho_page(result: Loho) -> str:
+    """Return the page as HTML."""
+    return render(
+        "loho.html",
+        result=result,
+        cell_words=cell_words,
+        pairing_heads=PAIRING_HEADS,
+        pairing_rows=pairing_rows(result),
+    )

@@ -1,0 +1,120 @@
+"""Leave one hospital out: one federation per held-out hospital, each of them measured once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from crisp_core.errors import StudyError, UsageError
+from crisp_core.report.loho import Fold, fold_of, write_loho
+from crisp_core.schema.methods import PRESETS
+from crisp_core.schema.study import SiteEntry, Study
+from crisp_core.schema.summary import RunSummary
+from crisp_server.compare import insist_on_same, variants
+from crisp_server.simulate import SimulationOptions, carry_on, start
+from crisp_server.store import RunFolder
+
+FEWEST_HOSPITALS = 2
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Who is compared."""
+
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    own_norm: bool = False
+    """Each method has the normalisation of its own word instead of the study's."""
+
+
+RunOne = Callable[[str, RunFolder], RunSummary]
+
+
+def folds(study: Study) -> dict[str, Study]:
+    """Return held-out hospital -> the study in which all the other sources train.
+
+    A site that the study itself holds out stays held out in every fold: it never trains.
+
+    Raises:
+        StudyError: If fewer than two hospitals can train.
+    """
+    if len(study.sources) < FEWEST_HOSPITALS:
+        raise StudyError(
+            expected='at least two sites with role = "source"',
+            got=f"{len(study.sources)}",
+            where="sites",
+            fix="Give every hospital that takes its turn that role",
+        )
+    return {name: _without(study, name) for name in study.sources}
+
+
+def _without(study: Study, held_out: str) -> Study:
+    sites = {
+        name: SiteEntry(role="held-out", data=site.data) if name == held_out else site
+        for name, site in study.sites.items()
+    }
+    training = len(study.sources) - 1
+    quorum = study.federation.quorum
+    federation = study.federation.model_copy(
+        update={"quorum": min(quorum, training) if quorum else None}
+    )
+    return study.model_copy(update={"sites": sites, "federation": federation})
+
+
+def leave_one_site_out(
+    study: Study,
+    contest: Contest,
+    folder: Path,
+    options: SimulationOptions,
+    run_one: RunOne | None = None,
+) -> list[Fold]:
+    """Run every fold that is not finished yet and write `loho.html`, `.json` and `.md`.
+
+    Args:
+        study: Its sources take turns at being held out.
+        contest: Methods and seeds.
+        folder: Each federation has a run folder of its own in it, so that a stopped command
+            continues where it was.
+        options: How this machine is used.
+        run_one: Called with a title and a run folder, brings the run to its end.
+
+    Raises:
+        UsageError: If a method word is unknown or makes no model for a new hospital.
+        StudyError: If fewer than two hospitals can train.
+    """
+    _insist_on_one_model(contest.methods)
+    done: list[Fold] = []
+    for method, seed, held_out, fold in _planned(study, contest):
+        place = folder / f"{method}-seed{seed}" / held_out
+        run = RunFolder.open(place) if RunFolder.started(place) else start(fold, place, options)
+        insist_on_same(run, fold)
+        title = f"{method}, seed {seed}, without {held_out}"
+        one = run_one(title, run) if run_one else carry_on(run, lambda _: None)
+        done.append(fold_of(method, seed, held_out, one))
+        write_loho(done, folder)
+    return done
+
+
+def _planned(study: Study, contest: Contest) -> Iterator[tuple[str, int, str, Study]]:
+    """Yield every federation seed by seed: a command that is stopped has whole seeds to show."""
+    for seed in dict.fromkeys(contest.seeds):
+        for held_out, fold in folds(study).items():
+            for method, _, variant in variants(fold, contest.methods, [seed]):
+                yield method, seed, held_out, _normalised(variant) if contest.own_norm else variant
+
+
+def _normalised(study: Study) -> Study:
+    preset: Mapping[str, object] = PRESETS[study.method].get("model", {})
+    norm = preset.get("norm", "network")
+    return study.model_copy(update={"model": study.model.model_copy(update={"norm": norm})})
+
+
+def _insist_on_one_model(methods: Sequence[str]) -> None:
+    if "local" in methods:
+        raise UsageError(
+            expected="methods that make one model",
+            got="'local', which makes one a hospital",
+            where="--methods",
+            fix="Leave it out; `crisp compare` shows it",
+        )
