@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
 from pydantic import TypeAdapter
 
 from crisp_core.numerics.significance import holm, paired_p
-from crisp_core.report.grids import Column, Grid, Spread, cell_words, grid, markdown, spread
-from crisp_core.report.prose import count, number, signed
+from crisp_core.report.grids import Column, Grid, Spread, grid, sheet_of, spread
+from crisp_core.report.prose import count
 from crisp_core.report.rendering import render
+from crisp_core.report.sheets.files import write_sheets
+from crisp_core.report.sheets.formats import markdown_text
+from crisp_core.report.sheets.sheet import Entry, Heading, Sheet, words
 from crisp_core.report.tables import DICE, HD95, Metric, case_value
 from crisp_core.schema.messages import CaseFigures, RecursionFigures
 from crisp_core.schema.summary import RunSummary
+
+LEGEND = (
+    "Means over seeds \N{PLUS-MINUS SIGN} standard deviation over seeds. Bold: the best of a "
+    "column. \N{DAGGER}: a method's worst hospital. The first column takes each seed's own worst "
+    "hospital; a seed counts in the first three columns once it has every hospital."
+)
 
 
 @dataclass(frozen=True)
@@ -83,10 +92,10 @@ class Pairing:
 class Loho:
     """Every number of the page."""
 
-    grids: tuple[Grid, ...]
-    pairings: tuple[Pairing, ...]
     folds: tuple[Fold, ...]
+    pairings: tuple[Pairing, ...]
     limits: str
+    sheets: tuple[Sheet, ...]
 
 
 def fold_of(method: str, seed: int, held_out: str, summary: RunSummary) -> Fold:
@@ -150,7 +159,8 @@ def write_loho(folds: Sequence[Fold], folder: Path) -> Path:
     """
     result = loho(folds)
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(asdict(result), allow_nan=False)
+    write_sheets(result.sheets, folder)
+    text = json.dumps(asdict(replace(result, sheets=())), allow_nan=False)
     (folder / "loho.json").write_text(text + "\n", encoding="utf-8")
     (folder / "loho.md").write_text(loho_markdown(result), encoding="utf-8")
     path = folder / "loho.html"
@@ -176,15 +186,20 @@ def loho(folds: Sequence[Fold]) -> Loho:
     if not folds:
         message = "expected at least one fold, got none"
         raise ValueError(message)
+    pairings = tuple(_pairings(folds))
+    dice = _hospital_grid(folds, "Dice", DICE, lambda one: one.dice)
+    hd95 = _hospital_grid(folds, "HD95 (mm)", HD95, lambda one: one.hd95_mm)
     return Loho(
-        grids=(
-            _hospital_grid(folds, "Dice", DICE, lambda one: one.dice),
-            _hospital_grid(folds, "HD95 (mm)", HD95, lambda one: one.hd95_mm),
-            _recursion_grid(folds),
-        ),
-        pairings=tuple(_pairings(folds)),
         folds=tuple(folds),
+        pairings=pairings,
         limits=_limits(folds),
+        sheets=(
+            sheet_of(dice, "dice", "Method", LEGEND),
+            sheet_of(hd95, "hd95", "Method", LEGEND),
+            *([_paired_sheet(pairings)] if pairings else []),
+            sheet_of(_recursion_grid(folds), "recursion", "Method"),
+            _fold_sheet(folds),
+        ),
     )
 
 
@@ -331,47 +346,78 @@ def _limits(folds: Sequence[Fold]) -> str:
     )
 
 
-def pairing_rows(result: Loho) -> list[tuple[str, ...]]:
-    """Write the paired comparisons, one row of words a method."""
-    return [
+def _paired_sheet(pairings: Sequence[Pairing]) -> Sheet:
+    headings = (
+        Heading("method", "Method", kind="words"),
+        Heading("baseline", "Against", kind="words"),
+        Heading("difference", "Dice, mean difference", kind="difference"),
+        Heading("better", "Patients better", kind="count"),
+        Heading("patients", "Patients", kind="count"),
+        Heading("p", "p", kind="p"),
+        Heading("p_holm", "p (Holm)", kind="p"),
+    )
+    rows = tuple(
         (
-            f"{one.method} against {one.baseline}",
-            signed(one.difference),
-            f"{one.better} of {one.patients}",
-            number(one.p, 4),
-            number(one.p_holm, 4),
+            words(one.method),
+            words(one.baseline),
+            *map(Entry, (one.difference, one.better, one.patients, one.p, one.p_holm)),
         )
-        for one in result.pairings
-    ]
+        for one in pairings
+    )
+    return Sheet(
+        "paired-dice",
+        "Dice, patient by patient",
+        headings,
+        rows,
+        "Each patient is averaged over cases and seeds before methods are compared. p: Wilcoxon's "
+        "signed-rank test over the patients of all hospitals, then corrected by Holm.",
+    )
 
 
-PAIRING_HEADS = (
-    "methods",
-    "Dice, mean difference",
-    "patients better",
-    "p (Wilcoxon)",
-    "p (Holm)",
-)
+def _fold_sheet(folds: Sequence[Fold]) -> Sheet:
+    headings = (
+        Heading("method", "Method", kind="words"),
+        Heading("seed", "Seed", kind="count"),
+        Heading("held_out", "Held out", kind="words"),
+        Heading("dice", "Dice"),
+        Heading("hd95_mm", "HD95", unit="mm", decimals=1),
+        Heading("dice_first", "Dice, pass 1"),
+        Heading("generation", "Selected generation", kind="count"),
+        Heading("validation", "Worst source, validation"),
+        Heading("seconds", "Time", unit="s", decimals=0),
+    )
+    return Sheet(
+        "federations",
+        "Every federation",
+        headings,
+        tuple(_fold_row(fold) for fold in folds),
+        "The selected generation is the one whose worst source does best on its own validation "
+        "patients; without such patients it is the last.",
+    )
+
+
+def _fold_row(fold: Fold) -> tuple[Entry, ...]:
+    return (
+        words(fold.method),
+        Entry(fold.seed),
+        words(fold.held_out),
+        Entry(fold.mean(lambda one: one.dice)),
+        Entry(fold.mean(lambda one: one.hd95_mm)),
+        Entry(fmean(case.passes[0].dice for case in fold.cases)),
+        Entry(fold.selected_generation),
+        Entry(fold.validation[fold.selected_generation - 1]),
+        Entry(fold.seconds),
+    )
 
 
 def loho_markdown(result: Loho) -> str:
     """Return the tables as Markdown, as the documents show them."""
     parts = ["# Leave one hospital out", result.limits]
-    for table in result.grids:
-        parts += [f"## {table.title}", markdown(table, "method")]
-    if result.pairings:
-        lines = [PAIRING_HEADS, ("---", *["---:"] * (len(PAIRING_HEADS) - 1))]
-        rows = [f"| {' | '.join(row)} |" for row in [*lines, *pairing_rows(result)]]
-        parts += ["## Patient by patient", "\n".join(rows)]
+    for sheet in result.sheets:
+        parts += [f"## {sheet.title}", markdown_text(sheet), *([sheet.note] if sheet.note else [])]
     return "\n\n".join(parts) + "\n"
 
 
 def loho_page(result: Loho) -> str:
     """Return the page as HTML."""
-    return render(
-        "loho.html",
-        result=result,
-        cell_words=cell_words,
-        pairing_heads=PAIRING_HEADS,
-        pairing_rows=pairing_rows(result),
-    )
+    return render("loho.html", result=result)

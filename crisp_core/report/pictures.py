@@ -115,7 +115,7 @@ def png(picture: Picture) -> bytes:
         (
             b"\x89PNG\r\n\x1a\n",
             _chunk(b"IHDR", header),
-            _chunk(b"IDAT", zlib.compress(rows.tobytes(), level=6)),
+            _chunk(b"IDAT", zlib.compress(rows.tobytes(), level=1)),
             _chunk(b"IEND", b""),
         )
     )
