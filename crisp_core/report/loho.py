@@ -3,75 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
-from pydantic import TypeAdapter
-
 from crisp_core.numerics.significance import holm, paired_p
+from crisp_core.report.folds import Fold, FoldCase, PassOfCase
 from crisp_core.report.grids import Column, Grid, Spread, grid, sheet_of, spread
 from crisp_core.report.prose import count
 from crisp_core.report.rendering import render
 from crisp_core.report.sheets.files import write_sheets
 from crisp_core.report.sheets.formats import markdown_text
 from crisp_core.report.sheets.sheet import Entry, Heading, Sheet, words
-from crisp_core.report.tables import DICE, HD95, Metric, case_value
-from crisp_core.schema.messages import CaseFigures, RecursionFigures
-from crisp_core.schema.summary import RunSummary
+from crisp_core.report.tables import DICE, HD95, Metric
 
 LEGEND = (
     "Means over seeds \N{PLUS-MINUS SIGN} standard deviation over seeds. Bold: the best of a "
     "column. \N{DAGGER}: a method's worst hospital. The first column takes each seed's own worst "
     "hospital; a seed counts in the first three columns once it has every hospital."
 )
-
-
-@dataclass(frozen=True)
-class PassOfCase:
-    """One case after one pass, each figure the mean over the structures that define it."""
-
-    dice: float
-    hd95_mm: float
-    dice_of: dict[str, float]
-    core_precision: float | None
-    core_recall: float | None
-    support_recall: float | None
-
-
-@dataclass(frozen=True)
-class FoldCase:
-    """One case of the held-out hospital."""
-
-    patient: str
-    chosen: int
-    passes: tuple[PassOfCase, ...]
-
-    @property
-    def answer(self) -> PassOfCase:
-        """The pass that is the result."""
-        return self.passes[self.chosen - 1]
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One federation: who was held out, how it was selected and what was measured there."""
-
-    method: str
-    seed: int
-    held_out: str
-    selected_generation: int
-    validation: tuple[float | None, ...]
-    """Dice of the worst source on its validation patients, generation by generation."""
-    source_dice: dict[str, float]
-    cases: tuple[FoldCase, ...]
-    seconds: float
-    model_hash: str
-
-    def mean(self, pick: Callable[[PassOfCase], float]) -> float:
-        """Average a figure of the answers over the held-out hospital's cases."""
-        return fmean(pick(case.answer) for case in self.cases)
 
 
 @dataclass(frozen=True)
@@ -98,59 +49,6 @@ class Loho:
     sheets: tuple[Sheet, ...]
 
 
-def fold_of(method: str, seed: int, held_out: str, summary: RunSummary) -> Fold:
-    """Keep of a finished federation what the tables need."""
-    classes = summary.study.classes
-    return Fold(
-        method=method,
-        seed=seed,
-        held_out=held_out,
-        selected_generation=summary.selected_generation,
-        validation=tuple(_worst_validation(summary)),
-        source_dice={
-            site: round(fmean(_dice(case.answer, classes) for case in summary.final[site].cases), 4)
-            for site in summary.study.sources
-        },
-        cases=tuple(_fold_case(case, classes) for case in summary.final[held_out].cases),
-        seconds=round(summary.seconds, 1),
-        model_hash=summary.model_hash,
-    )
-
-
-def _worst_validation(summary: RunSummary) -> Iterator[float | None]:
-    classes = summary.study.classes
-    for generation in summary.generations:
-        sites = generation.validation.values()
-        means = [fmean(_dice(case.answer, classes) for case in site.cases) for site in sites]
-        yield round(min(means), 4) if means else None
-
-
-def _fold_case(case: CaseFigures, classes: Sequence[str]) -> FoldCase:
-    passes = tuple(_pass(recursion, classes) for recursion in case.recursions)
-    return FoldCase(case.patient, case.chosen, passes)
-
-
-def _pass(recursion: RecursionFigures, classes: Sequence[str]) -> PassOfCase:
-    structures = [recursion.structures[name] for name in classes]
-    return PassOfCase(
-        dice=round(_dice(recursion, classes), 4),
-        hd95_mm=round(case_value(recursion, HD95, classes) or 0.0, 3),
-        dice_of={name: round(recursion.structures[name].dice, 4) for name in classes},
-        core_precision=_known_mean([one.core_precision for one in structures]),
-        core_recall=_known_mean([one.core_recall for one in structures]),
-        support_recall=_known_mean([one.support_recall for one in structures]),
-    )
-
-
-def _known_mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(fmean(known), 4) if known else None
-
-
-def _dice(recursion: RecursionFigures, classes: Sequence[str]) -> float:
-    return case_value(recursion, DICE, classes) or 0.0
-
-
 def write_loho(folds: Sequence[Fold], folder: Path) -> Path:
     """Write loho.html, loho.json and loho.md into `folder` and return the page's path.
 
@@ -166,15 +64,6 @@ def write_loho(folds: Sequence[Fold], folder: Path) -> Path:
     path = folder / "loho.html"
     path.write_text(loho_page(result), encoding="utf-8")
     return path
-
-
-def read_folds(path: Path) -> list[Fold]:
-    """Read the folds of a loho.json again."""
-    return [_read_fold(raw) for raw in json.loads(path.read_text(encoding="utf-8"))["folds"]]
-
-
-def _read_fold(raw: Mapping[str, object]) -> Fold:
-    return TypeAdapter(Fold).validate_python(raw)
 
 
 def loho(folds: Sequence[Fold]) -> Loho:
@@ -279,10 +168,10 @@ def _pairings(folds: Sequence[Fold]) -> Iterator[Pairing]:
     plain = _patients(folds, baseline)
     compared = []
     for method in others:
-        own = _patients(folds, method)
-        common = [patient for patient in plain if patient in own]
+        measured = _patients(folds, method)
+        common = [patient for patient in plain if patient in measured]
         if common:
-            compared.append((method, [own[p] for p in common], [plain[p] for p in common]))
+            compared.append((method, [measured[p] for p in common], [plain[p] for p in common]))
     p_values = [paired_p(own, base) for _, own, base in compared]
     for (method, own, base), p, adjusted in zip(compared, p_values, holm(p_values), strict=True):
         apart = [mine - theirs for mine, theirs in zip(own, base, strict=True)]

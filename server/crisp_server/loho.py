@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crisp_core.errors import StudyError, UsageError
-from crisp_core.report.loho import Fold, fold_of, write_loho
+from crisp_core.report.folds import Fold, fold_of
+from crisp_core.report.loho import write_loho
 from crisp_core.schema.methods import PRESETS
 from crisp_core.schema.study import SiteEntry, Study
 from crisp_core.schema.summary import RunSummary
