@@ -14,6 +14,7 @@ from crisp_client.control import correction, renewed
 from crisp_client.device import Workbench, workbench_of
 from crisp_client.evaluation import evaluate_cases
 from crisp_client.hints import regenerate
+from crisp_client.marks import keep_marks
 from crisp_client.outbox import Departure, fault_of
 from crisp_client.own import OwnArrays, staying
 from crisp_client.requests import Request
@@ -46,6 +47,7 @@ def describe(request: Request) -> Departure:
     """Count what this site has."""
     figures = site_description(request.settings, request.study)
     site = open_cases(request.settings, request.study)
+    keep_marks(site)
     return Departure(figures=figures, case_count=len(site.cases), patients=_fewest_patients(site))
 
 

@@ -20,6 +20,7 @@ from crisp_core.errors import DataError
 from crisp_core.files.atomic import write_text
 from crisp_core.files.cache import PreparedCase, prepared_case
 from crisp_core.files.cohort import Case
+from crisp_core.files.examine import open_image
 from crisp_core.files.layouts.reading import read_places
 from crisp_core.files.preprocess import PrepareSettings
 from crisp_core.files.splits import assign_splits
@@ -166,7 +167,10 @@ def _decided(path: Path) -> LeftOut | None:
 
 def _is_usable(site: SiteCases, case: Case) -> bool:
     try:
-        site.prepared(case)
+        if site.study.sealed(site.settings.site):
+            open_image(case)
+        else:
+            site.prepared(case)
     except DataError:
         return False
     return True

@@ -24,7 +24,7 @@ from crisp_client.device import workbench_of
 from crisp_core.files.atomic import write_text
 from crisp_core.files.cache import stamps_of
 from crisp_core.files.cohort import Case
-from crisp_core.files.examine import open_case
+from crisp_core.files.examine import open_case, open_image
 from crisp_core.files.orientation import orientation_code
 from crisp_core.files.volumes import LabelVolume, Volume
 from crisp_core.numerics.profile import Profile, Structure, Triple, profile_of
@@ -67,8 +67,9 @@ def site_description(settings: SiteSettings, study: Study) -> SiteDescription:
         DataError: If the site's data cannot be used.
     """
     site = open_cases(settings, study)
-    class_voxels = _class_voxels(site)  # first: it refuses a case that cannot be used
-    surveyed = survey_cases(site)
+    sealed = study.sealed(settings.site)
+    class_voxels = {} if sealed else _class_voxels(site)  # refuses a case that cannot be used
+    surveyed = survey_images(site) if sealed else survey_cases(site)
     train = site.of("train")
     depth, height, width = np.median([case.spacing_mm for case in surveyed.values()], axis=0)
     hashes = {case.image_hash for case in surveyed.values()}
@@ -85,7 +86,7 @@ def site_description(settings: SiteSettings, study: Study) -> SiteDescription:
         software=versions(),
         device=str(workbench_of(settings).device),
         unreadable_cases=len(site.left_out),
-        empty_masks=sum(not case.profile.structures for case in surveyed.values()),
+        empty_masks=0 if sealed else sum(not c.profile.structures for c in surveyed.values()),
         duplicate_cases=len(surveyed) - len(hashes),
         data=_data_profile(site, surveyed),
         machine=machine(settings),
@@ -118,6 +119,22 @@ def survey_cases(site: SiteCases) -> dict[str, SurveyedCase]:
     if cases != known:
         write_text(path, Survey(cases=cases).model_dump_json())
     return cases
+
+
+def survey_images(site: SiteCases) -> dict[str, SurveyedCase]:
+    """Measure every case and leave its mask closed: it counts as empty; nothing is remembered."""
+    return {case.case_id: survey_image(case) for case in site.cases}
+
+
+def survey_image(case: Case) -> SurveyedCase:
+    """Open one case's image, not its mask, and measure it.
+
+    Raises:
+        DataError: If it cannot be used.
+    """
+    image = open_image(case)
+    unseen = np.zeros(image.array.shape[1:], np.uint8)
+    return measured(case, image, LabelVolume(unseen, image.grid))
 
 
 def _remembered(text: str) -> dict[str, SurveyedCase]:

@@ -53,10 +53,27 @@ def open_case(case: Case, class_count: int | None = None) -> tuple[Volume, Label
     image, labels = read_image(*case.images, frame=case.frame), case_labels(case)
     for error in _errors(case, image, labels, class_count):
         raise error
-    if case.spacing_mm is None:
-        return image, labels
-    grid = replace(image.grid, spacing_mm=case.spacing_mm)
+    grid = _told_grid(case, image)
     return replace(image, grid=grid), replace(labels, grid=grid)
+
+
+def open_image(case: Case) -> Volume:
+    """Read a case's image and leave its mask closed.
+
+    Raises:
+        DataError: The first thing that is wrong with it.
+    """
+    image = read_image(*case.images, frame=case.frame)
+    for error in image_errors(case.case_id, image):
+        raise error
+    return replace(image, grid=_told_grid(case, image))
+
+
+def _told_grid(case: Case, image: Volume) -> Grid:
+    """Return the image's grid, its spacing as the site's table corrects it."""
+    if case.spacing_mm is None:
+        return image.grid
+    return replace(image.grid, spacing_mm=case.spacing_mm)
 
 
 def case_labels(case: Case) -> LabelVolume:

@@ -121,3 +121,8 @@ def read_folds(path: Path) -> list[Fold]:
 
 def _read_fold(raw: Mapping[str, object]) -> Fold:
     return TypeAdapter(Fold).validate_python(raw)
+
+
+def methods_of(folds: Sequence[Fold]) -> list[str]:
+    """Name the methods in the order in which they were run."""
+    return list(dict.fromkeys(fold.method for fold in folds))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
-from crisp_core.numerics.significance import holm, paired_p
-from crisp_core.report.folds import Fold, FoldCase, PassOfCase
+from crisp_core.report.fold_pairs import Pairing, paired_sheet, pairings_of
+from crisp_core.report.folds import Fold, FoldCase, PassOfCase, methods_of
 from crisp_core.report.grids import Column, Grid, Spread, grid, sheet_of, spread
+from crisp_core.report.leakage import Leakage, leakage_sheet
 from crisp_core.report.prose import count
 from crisp_core.report.rendering import render
 from crisp_core.report.sheets.files import write_sheets
@@ -26,20 +27,6 @@ LEGEND = (
 
 
 @dataclass(frozen=True)
-class Pairing:
-    """A method against the first one, patient by patient."""
-
-    method: str
-    baseline: str
-    difference: float
-    """Mean over patients of Dice minus the baseline's, each patient averaged over seeds."""
-    patients: int
-    better: int
-    p: float
-    p_holm: float
-
-
-@dataclass(frozen=True)
 class Loho:
     """Every number of the page."""
 
@@ -49,13 +36,13 @@ class Loho:
     sheets: tuple[Sheet, ...]
 
 
-def write_loho(folds: Sequence[Fold], folder: Path) -> Path:
+def write_loho(folds: Sequence[Fold], folder: Path, leakage: Leakage | None = None) -> Path:
     """Write loho.html, loho.json and loho.md into `folder` and return the page's path.
 
     Raises:
         ValueError: If there is no fold.
     """
-    result = loho(folds)
+    result = loho(folds, leakage)
     folder.mkdir(parents=True, exist_ok=True)
     write_sheets(result.sheets, folder)
     text = json.dumps(asdict(replace(result, sheets=())), allow_nan=False)
@@ -66,7 +53,7 @@ def write_loho(folds: Sequence[Fold], folder: Path) -> Path:
     return path
 
 
-def loho(folds: Sequence[Fold]) -> Loho:
+def loho(folds: Sequence[Fold], leakage: Leakage | None = None) -> Loho:
     """Compute every table.
 
     Raises:
@@ -75,7 +62,7 @@ def loho(folds: Sequence[Fold]) -> Loho:
     if not folds:
         message = "expected at least one fold, got none"
         raise ValueError(message)
-    pairings = tuple(_pairings(folds))
+    pairings = tuple(pairings_of(folds))
     dice = _hospital_grid(folds, "Dice", DICE, lambda one: one.dice)
     hd95 = _hospital_grid(folds, "HD95 (mm)", HD95, lambda one: one.hd95_mm)
     return Loho(
@@ -85,8 +72,9 @@ def loho(folds: Sequence[Fold]) -> Loho:
         sheets=(
             sheet_of(dice, "dice", "Method", LEGEND),
             sheet_of(hd95, "hd95", "Method", LEGEND),
-            *([_paired_sheet(pairings)] if pairings else []),
+            *([paired_sheet(pairings)] if pairings else []),
             sheet_of(_recursion_grid(folds), "recursion", "Method"),
+            *([leakage_sheet(leakage)] if leakage else []),
             _fold_sheet(folds),
         ),
     )
@@ -106,7 +94,7 @@ def _hospital_grid(
         *(_as(like, name, sample=_sample(folds, name), site=True) for name in hospitals),
     ]
     rows = {}
-    for method in _methods(folds):
+    for method in methods_of(folds):
         seeds = _by_seed(folds, method, pick)
         whole = [list(own.values()) for own in seeds.values() if len(own) == len(hospitals)]
         rows[method] = [
@@ -144,7 +132,7 @@ def _recursion_grid(folds: Sequence[Fold]) -> Grid:
     )
     rows = {
         method: [_seed_spread(folds, method, read) for _, read in readers]
-        for method in _methods(folds)
+        for method in methods_of(folds)
     }
     title = "Recursion, core and support at the held-out hospitals"
     return grid(title, [column for column, _ in readers], rows)
@@ -162,34 +150,6 @@ def _seed_spread(
     return spread(fmean(values) for values in seeds.values())
 
 
-def _pairings(folds: Sequence[Fold]) -> Iterator[Pairing]:
-    """Compare every method with the first one on the patients that both have measured."""
-    baseline, *others = _methods(folds)
-    plain = _patients(folds, baseline)
-    compared = []
-    for method in others:
-        measured = _patients(folds, method)
-        common = [patient for patient in plain if patient in measured]
-        if common:
-            compared.append((method, [measured[p] for p in common], [plain[p] for p in common]))
-    p_values = [paired_p(own, base) for _, own, base in compared]
-    for (method, own, base), p, adjusted in zip(compared, p_values, holm(p_values), strict=True):
-        apart = [mine - theirs for mine, theirs in zip(own, base, strict=True)]
-        yield Pairing(
-            method, baseline, fmean(apart), len(apart), sum(a > 0 for a in apart), p, adjusted
-        )
-
-
-def _patients(folds: Sequence[Fold], method: str) -> dict[tuple[str, str], float]:
-    """Return (hospital, patient) -> Dice, averaged over the patient's cases and over seeds."""
-    found: dict[tuple[str, str], list[float]] = {}
-    for fold in folds:
-        if fold.method == method:
-            for case in fold.cases:
-                found.setdefault((fold.held_out, case.patient), []).append(case.answer.dice)
-    return {patient: fmean(values) for patient, values in found.items()}
-
-
 def _by_seed(
     folds: Sequence[Fold], method: str, pick: Callable[[PassOfCase], float]
 ) -> dict[int, dict[str, float]]:
@@ -199,10 +159,6 @@ def _by_seed(
         if fold.method == method:
             seeds.setdefault(fold.seed, {})[fold.held_out] = fold.mean(pick)
     return seeds
-
-
-def _methods(folds: Sequence[Fold]) -> list[str]:
-    return list(dict.fromkeys(fold.method for fold in folds))
 
 
 def _hospitals(folds: Sequence[Fold]) -> list[str]:
@@ -226,40 +182,12 @@ def _limits(folds: Sequence[Fold]) -> str:
     patients = {(fold.held_out, case.patient) for fold in folds for case in fold.cases}
     hospitals, seeds = _hospitals(folds), {fold.seed for fold in folds}
     return (
-        f"{count(len(folds), 'federation')}: {count(len(_methods(folds)), 'method')}, "
+        f"{count(len(folds), 'federation')}: {count(len(methods_of(folds)), 'method')}, "
         f"{count(len(seeds), 'seed')}, {count(len(hospitals), 'hospital')} held out in turn, "
         f"{count(len(patients), 'patient')} in all. The model was selected on the validation "
         "patients of the hospitals that trained; each held-out hospital was measured once. "
         "\N{PLUS-MINUS SIGN} is the standard deviation over seeds. What this does not show: how "
         "any of these methods does at other hospitals."
-    )
-
-
-def _paired_sheet(pairings: Sequence[Pairing]) -> Sheet:
-    headings = (
-        Heading("method", "Method", kind="words"),
-        Heading("baseline", "Against", kind="words"),
-        Heading("difference", "Dice, mean difference", kind="difference"),
-        Heading("better", "Patients better", kind="count"),
-        Heading("patients", "Patients", kind="count"),
-        Heading("p", "p", kind="p"),
-        Heading("p_holm", "p (Holm)", kind="p"),
-    )
-    rows = tuple(
-        (
-            words(one.method),
-            words(one.baseline),
-            *map(Entry, (one.difference, one.better, one.patients, one.p, one.p_holm)),
-        )
-        for one in pairings
-    )
-    return Sheet(
-        "paired-dice",
-        "Dice, patient by patient",
-        headings,
-        rows,
-        "Each patient is averaged over cases and seeds before methods are compared. p: Wilcoxon's "
-        "signed-rank test over the patients of all hospitals, then corrected by Holm.",
     )
 
 

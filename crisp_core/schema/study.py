@@ -187,6 +187,8 @@ class EvaluationConfig(Frozen):
     catch_rate: Annotated[float, Field(gt=0, le=1)] = 0.9
     """Share of the failed cases (Dice below 0.7) that the risk flag is set to catch."""
     bootstrap_samples: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    sealed_labels: bool = False
+    """Held-out sites open no mask before the final measurement; `crisp loho` sets it."""
 
 
 class Study(Frozen):
@@ -238,6 +240,10 @@ class Study(Frozen):
     def held_out(self) -> tuple[str, ...]:
         """Names of the sites that only measure, sorted."""
         return tuple(sorted(name for name, site in self.sites.items() if site.role == "held-out"))
+
+    def sealed(self, site: str) -> bool:
+        """Tell whether a site's masks stay closed until the final measurement."""
+        return self.evaluation.sealed_labels and self.sites[site].role == "held-out"
 
     @property
     def quorum(self) -> int:

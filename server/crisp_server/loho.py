@@ -13,6 +13,7 @@ from crisp_core.schema.methods import PRESETS
 from crisp_core.schema.study import SiteEntry, Study
 from crisp_core.schema.summary import RunSummary
 from crisp_server.compare import insist_on_same, variants
+from crisp_server.leakage import insist_on_disjoint, leakage_of, marks_of
 from crisp_server.simulate import SimulationOptions, carry_on, start
 from crisp_server.store import RunFolder
 
@@ -60,7 +61,10 @@ def _without(study: Study, held_out: str) -> Study:
     federation = study.federation.model_copy(
         update={"quorum": min(quorum, training) if quorum else None}
     )
-    return study.model_copy(update={"sites": sites, "federation": federation})
+    evaluation = study.evaluation.model_copy(update={"sealed_labels": True})
+    return study.model_copy(
+        update={"sites": sites, "federation": federation, "evaluation": evaluation}
+    )
 
 
 def leave_one_site_out(
@@ -86,6 +90,7 @@ def leave_one_site_out(
     """
     _insist_on_one_model(contest.methods)
     done: list[Fold] = []
+    places: list[Path] = []
     for method, seed, held_out, fold in _planned(study, contest):
         place = folder / f"{method}-seed{seed}" / held_out
         run = RunFolder.open(place) if RunFolder.started(place) else start(fold, place, options)
@@ -93,7 +98,10 @@ def leave_one_site_out(
         title = f"{method}, seed {seed}, without {held_out}"
         one = run_one(title, run) if run_one else carry_on(run, lambda _: None)
         done.append(fold_of(method, seed, held_out, one))
-        write_loho(done, folder)
+        places.append(place)
+        leakage = leakage_of(marks_of(places))
+        insist_on_disjoint(leakage)
+        write_loho(done, folder, leakage)
     return done
 
 

@@ -21,7 +21,7 @@ def absent_classes(study: Study, descriptions: Descriptions) -> Iterator[Verdict
     """Name every site where a class of the study is not labelled, or lost on the study's grid."""
     for number, structure in enumerate(study.classes, start=1):
         for site, description in sorted(descriptions.items()):
-            if description.class_voxels.get(structure, 0) == 0:
+            if not study.sealed(site) and description.class_voxels.get(structure, 0) == 0:
                 lost = description.data is not None and structure in description.data.structures
                 grid = " on the study's grid" if lost else ""
                 fix = (
