@@ -94,14 +94,16 @@ def loss_cells(plain: list[Fold], own: list[Fold], classes: Iterable[str]) -> It
     yield number(mean(own, lambda case: case.passes[-1].dice))
     yield number(mean(own, lambda case: case.answer.dice))
     for name in classes:
-        ours, theirs = (
-            mean(side, lambda case, name=name: case.answer.dice_of[name]) for side in (own, plain)
-        )
-        yield signed((ours or 0.0) - (theirs or 0.0))
+        yield signed(class_dice(own, name) - class_dice(plain, name))
     yield number(mean(own, lambda case: case.answer.core_precision))
     yield number(mean(own, lambda case: case.answer.core_recall))
     yield number(mean(own, lambda case: case.answer.support_recall))
     yield ", ".join(str(fold.selected_generation) for fold in own)
+
+
+def class_dice(folds: Iterable[Fold], name: str) -> float:
+    """Average the Dice of one class over the cases of all folds."""
+    return fmean(case.answer.dice_of[name] for fold in folds for case in fold.cases)
 
 
 def of(folds: Iterable[Fold], method: str, hospital: str) -> list[Fold]:

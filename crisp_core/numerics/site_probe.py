@@ -78,16 +78,13 @@ def site_probe(
         Fisher, "The use of multiple measurements in taxonomic problems", 1936; the covariance is
         shrunk towards its diagonal mean.
     """
-    every = np.asarray(figures, np.float64)
-    where, who = (
-        np.array(sites),
-        np.array([f"{s}/{p}" for s, p in zip(sites, patients, strict=True)]),
-    )
+    where = np.array(sites)
+    who = np.array([f"{site}/{one}" for site, one in zip(sites, patients, strict=True)])
     probed = [s for s in sorted(set(sites)) if len(set(who[where == s])) >= FEWEST_PATIENTS]
     kept = np.isin(where, probed)
     if len(probed) < FEWEST_PATIENTS:
         return None
-    every, where, who = _standard(every[kept]), where[kept], who[kept]
+    every, where, who = _standard(np.asarray(figures)[kept]), where[kept], who[kept]
     right = np.zeros(len(where), bool)
     for patient in sorted(set(who)):
         out = who == patient
