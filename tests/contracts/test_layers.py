@@ -43,6 +43,9 @@ PLANTS = {
         ("client/crisp_client/cases.py", "pynetdicom"),
         ("crisp_core/files/dicom/exchange.py", "dicomweb_client"),
     ],
+    "One room speaks to Prometheus": [
+        ("client/crisp_client/monitoring/log.py", "prometheus_client"),
+    ],
     "The coordinator never opens an image": [
         ("server/crisp_server/store.py", "crisp_core.files.volumes"),
         ("crisp_core/files/checkpoint.py", "crisp_core.files.cohort"),

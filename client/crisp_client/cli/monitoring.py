@@ -84,3 +84,32 @@ def _say(report: DriftReport) -> None:
     for feature, why in report.not_compared.items():
         human.print(f"not compared: {feature}: {why}", markup=False, soft_wrap=True)
     human.print(verdict(report), markup=False, soft_wrap=True)
+
+
+@app.command()
+def metrics(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="A released model: its drift is served too.", metavar="[MODEL]"),
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    log: LogOption = None,
+    port: Annotated[int, typer.Option(help="On 127.0.0.1; 0: any.", min=0, max=65535)] = 9464,
+) -> None:
+    """Serve the prediction log to Prometheus on this machine until stopped.
+
+    Example: crisp-client metrics models/cardiac --port 9464
+    """
+    with told():
+        import signal
+        from threading import Event
+
+        from crisp_client.home import SiteHome
+        from crisp_client.monitoring.metrics import Watched, serve
+        from crisp_core.files.released import read_card
+
+        stop = Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        watched = Watched.of(log or SiteHome(home), read_card(model) if model else None)
+        serve(watched, port, lambda words: human.print(words, markup=False), stop)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from crisp_client.home import SiteHome
 from crisp_core.errors import DataError, RunStateError
@@ -26,6 +26,7 @@ FULL_BYTES = 16_000_000
 LINE_LIMIT_BYTES = 65_536
 """No line is longer; so much of a file's end is read to find one that was cut short."""
 PRIVATE = 0o600
+Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,13 @@ def read(place: SiteHome | Path) -> Reading:
             else:
                 lines.append(line)
     return Reading(tuple(lines), tuple(damaged))
+
+
+def stamp_of(place: SiteHome | Path) -> Stamp:
+    """Return names, sizes and times of a log's files: equal ones hold the same lines."""
+    found = sorted(folder_of(place).glob("predictions*.jsonl"))
+    states = [(path.name, path.stat()) for path in found]
+    return tuple((name, state.st_size, state.st_mtime_ns) for name, state in states)
 
 
 def folder_of(place: SiteHome | Path) -> Path:
