@@ -76,6 +76,12 @@ class Pacs:
         words = ["/usr/bin/storescu", "-aet", "SCANNER", "-aec", ae_title, "+sd", "-R"]
         subprocess.run([*words, "127.0.0.1", str(port), folder], check=True, capture_output=True)
 
+    def send_on(self, modality: str) -> None:
+        """Have Orthanc push everything it has to another node, by C-STORE."""
+        url = f"{self.url}/modalities/{modality}/store"
+        studies = self.get("/studies")
+        httpx.post(url, json=studies, auth=(USER, PASSWORD), timeout=60).raise_for_status()
+
 
 @contextmanager
 def orthanc(folder: Path) -> Iterator[Pacs]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crisp_client.cli.app import DEFAULT_HOME, HomeOption, app, human, told
+from crisp_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from crisp_client.pacs.listen import Count, Deliver
+    from crisp_client.pacs.steps import Step
 
 
 @app.command()
@@ -45,6 +50,102 @@ def fetch(
             _say(f"{series.modality}: {series.count} objects -> {series.folder}{note}")
             for sign in series.signs:
                 _say(f"warning: a name may be readable in its pixels: {sign}")
+
+
+@app.command()
+def listen(
+    caller: Annotated[
+        list[str], typer.Option("--from", help="AE title that may send; several allowed.")
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="Released model that answers each series.")
+    ] = None,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="What the model's answer is written as.")
+    ] = None,
+    send_to: Annotated[
+        str | None, typer.Option(help="Name of the PACS that results are sent to.")
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Instead of a model: a command with {series} and {result}.")
+    ] = None,
+    ask: Annotated[
+        str | None, typer.Option(help="Name of a PACS that knows how many objects a series has.")
+    ] = None,
+    ae_title: Annotated[str, typer.Option(help="Our AE title.")] = "CRISP",
+    bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: any.", min=0, max=65535)] = 11112,
+    quiet: Annotated[
+        float, typer.Option(help="Seconds without an object after which a series is complete.")
+    ] = 10.0,
+    patience: Annotated[
+        float, typer.Option(help="Seconds after which a broken-off series is put aside.")
+    ] = 3600.0,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Receive series by C-STORE and work on each exactly once, until stopped.
+
+    With --model each series is answered by it, with --run by a command, else it is filed.
+    The first Ctrl-C or SIGTERM lets the series at hand be finished.
+
+    Example: crisp-client listen --from SCANNER --model runs/demo --format dicom-seg
+    """
+    with told():
+        import signal
+        import threading
+
+        from crisp_client.home import SiteHome
+        from crisp_client.pacs.inbox import Inbox
+        from crisp_client.pacs.listen import Work
+        from crisp_client.pacs.listen import listen as serve
+        from crisp_client.pacs.receive import Door
+
+        site, stop = SiteHome(home), threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        work = Work(
+            step=_step(model, formats, run),
+            deliver=_deliver(site.pacs, send_to),
+            count=_count(site.pacs, ask),
+            quiet_s=quiet,
+            patience_s=patience,
+        )
+        door = Door(callers=tuple(caller), ae_title=ae_title, bind=bind, port=port)
+        serve(Inbox(site.inbox), door, work, _say, stop)
+
+
+def _step(model: Path | None, formats: list[str] | None, run: str | None) -> Step:
+    import shlex
+
+    from crisp_client.pacs.steps import command_step, filed, predict_step
+
+    if model is not None and run is not None:
+        raise UsageError(
+            expected="--model or --run", got="both", where="listen", fix="Leave one of them out"
+        )
+    if model is not None:
+        return predict_step(model, formats or ["dicom-seg"])
+    return command_step(shlex.split(run)) if run is not None else filed
+
+
+def _deliver(pacs: Path, name: str | None) -> Deliver | None:
+    from crisp_client.pacs.fetch import send
+    from crisp_client.pacs.places import place_named
+
+    if name is None:
+        return None
+    place = place_named(pacs, name)
+    return lambda files: send(files, place)
+
+
+def _count(pacs: Path, name: str | None) -> Count | None:
+    from crisp_client.pacs.fetch import count_of
+    from crisp_client.pacs.places import place_named
+
+    if name is None:
+        return None
+    place = place_named(pacs, name)
+    return lambda study, series: count_of(place, study, series)
 
 
 def _say(sentence: str) -> None:

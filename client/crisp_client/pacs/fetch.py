@@ -82,6 +82,16 @@ def send(files: Sequence[Path], destination: DicomwebPlace | DimsePlace) -> None
         dimse.send(destination, files)
 
 
+def count_of(place: DicomwebPlace | DimsePlace, study: str, series: str) -> int | None:
+    """Ask how many objects a series has; None if the PACS does not say or is not reached."""
+    question = Question((("StudyInstanceUID", study),))
+    try:
+        found = [one.count for one in _find(place, question) if one.series_uid == series]
+    except ConnectionFailedError:
+        return None
+    return found[0] if found else None
+
+
 def _one(place: DicomwebPlace | DimsePlace, series: FoundSeries, folder: Path, key: str) -> Fetched:
     uid = keyed_uid(series.series_uid, key) if key else series.series_uid
     target = folder / _safe(uid)
