@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crisp_core.files.layouts.house_writer import Imported
     from crisp_core.report.describe import Description
 
-FLAMBY = "flamby"
+FLAMBY, DICOM = "flamby", "dicom"
 LayoutOption = Annotated[
     str, typer.Option(help="auto guesses; or mnms, acdc, nnunet, msd, bids, csv, house …")
 ]
@@ -71,7 +71,8 @@ def import_(
     folder: Annotated[str, typer.Argument(help="A data set; for flamby its name, as fed_ixi.")],
     out: Annotated[Path, typer.Argument(help="Where to make one folder a site.")],
     layout: Annotated[
-        str, typer.Option(help="auto guesses; or mnms, acdc, nnunet, msd, bids, csv, flamby …")
+        str,
+        typer.Option(help="auto guesses; or mnms, acdc, nnunet, msd, bids, csv, dicom, flamby …"),
     ] = "auto",
     select: SelectOption = None,
     classes: Annotated[
@@ -104,13 +105,17 @@ def _imported(
         from crisp_core.files.layouts.flamby import write_flamby
 
         return write_flamby(folder, out)
+    names = [name.strip() for name in classes.split(",")] if classes else None
+    if layout == DICOM:
+        from crisp_core.files.dicom.cohort import write_cohort
+
+        return write_cohort(Path(folder), out, names)
     from crisp_core.files.layouts.house_writer import write_house
     from crisp_core.files.layouts.reading import survey_place
 
     data, flaws = survey_place(_place(Path(folder), layout, select), follow_links=True)
     if flaws:
         raise flaws[0].error
-    names = [name.strip() for name in classes.split(",")] if classes else None
     return write_house(data, out, names)
 
 
