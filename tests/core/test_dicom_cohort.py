@@ -144,6 +144,7 @@ def stored(phase: Series, labels: np.ndarray, folder: Path) -> None:
     for group, index in zip(mask.PerFrameFunctionalGroupsSequence, frames, strict=True):
         place = [round(float(x), 6) for x in phase.frames[index].plane.position_mm]
         group.PlanePositionSequence[0].ImagePositionPatient = place
+    mask.SeriesInstanceUID = generate_uid()
     mask.SOPInstanceUID = mask.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     mask.save_as(folder / f"mask-{phase.facts.phase}.dcm", enforce_file_format=True)
 
