@@ -42,18 +42,13 @@ def mnms(
     *,
     new: bool = True,
     seed: int = 0,
+    opened: bool = True,
 ) -> Path:
-    """Write `OpenDataset` with the older or the newer table."""
+    """Write `OpenDataset` with the older or the newer table; empty files if nobody opens them."""
     rows = []
     for number, (code, (place, vendor, centre, first, second)) in enumerate(patients.items()):
-        cine, masks = (np.zeros((*SHAPE, FRAME_COUNT), kind) for kind in (np.int16, np.uint8))
-        for frame in range(FRAME_COUNT):
-            cine[..., frame], mask = heart(100 * seed + number, {"LV": 1, "MYO": 2, "RV": 3})
-            cine[..., frame] += frame  # no two frames are alike
-            if frame in (first, second):
-                masks[..., frame] = mask
-        write_volume(folder / place / code / f"{code}_sa.nii.gz", cine)
-        write_volume(folder / place / code / f"{code}_sa_gt.nii.gz", masks)
+        home = folder / place / code
+        _write_patient(home, (first, second), 100 * seed + number) if opened else _touch(home)
         old = f"{code},Scanner,{vendor},{centre},{first},{second}"
         more = f"{number},{code},HCM,Scanner,{vendor},{centre},{first},{second},60,M,,"
         rows.append(more if new else old)
@@ -63,6 +58,23 @@ def mnms(
     table = folder / (NEW if new else OLD)
     table.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8-sig" if new else "utf-8")
     return folder
+
+
+def _write_patient(folder: Path, frames: tuple[int, int], seed: int) -> None:
+    cine, masks = (np.zeros((*SHAPE, FRAME_COUNT), kind) for kind in (np.int16, np.uint8))
+    for frame in range(FRAME_COUNT):
+        cine[..., frame], mask = heart(seed, {"LV": 1, "MYO": 2, "RV": 3})
+        cine[..., frame] += frame  # no two frames are alike
+        if frame in frames:
+            masks[..., frame] = mask
+    write_volume(folder / f"{folder.name}_sa.nii.gz", cine)
+    write_volume(folder / f"{folder.name}_sa_gt.nii.gz", masks)
+
+
+def _touch(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for end in ("", "_gt"):
+        (folder / f"{folder.name}_sa{end}.nii.gz").touch()
 
 
 def acdc(folder: Path, patients: int = 2, *, seed: int = 50) -> Path:

@@ -135,7 +135,7 @@ def compare(
             _numbers(seeds),
             folder,
             options,
-            lambda name, opened: _carried(opened, name, quiet),
+            lambda name, opened: carried(opened, name, quiet),
         )
         human.print(f"Comparison: {folder / 'comparison.html'}")
 
@@ -186,10 +186,10 @@ def _numbers(text: str) -> list[int]:
 
 
 def _finish(run: RunFolder, title: str, quiet: bool, as_json: bool) -> None:
-    tell_result(run, _carried(run, title, quiet), as_json)
+    tell_result(run, carried(run, title, quiet), as_json)
 
 
-def _carried(run: RunFolder, title: str, quiet: bool) -> RunSummary:
+def carried(run: RunFolder, title: str, quiet: bool) -> RunSummary:
     """Bring a run to its end and say how it goes."""
     if run.facts.home:
         from crisp_server.cli.coordinator import follow

@@ -1,0 +1,1 @@
+"""The method's paper: its protocol as studies, its published figures, and ours beside them."""
