@@ -173,7 +173,7 @@ def loho(
             Contest(tuple(methods.split(",")), tuple(_numbers(seeds)), own_norm),
             folder,
             options,
-            lambda name, opened: _carried(opened, name, quiet),
+            lambda name, opened: carried(opened, name, quiet),
         )
         human.print(f"Leave one hospital out: {folder / 'loho.html'}")
 
