@@ -3,6 +3,7 @@
 from crisp_client.cli import (
     daemon,
     data,
+    feedback,
     layouts,
     membership,
     monitoring,
@@ -17,6 +18,7 @@ __all__ = [
     "app",
     "daemon",
     "data",
+    "feedback",
     "layouts",
     "main",
     "membership",
