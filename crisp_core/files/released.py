@@ -34,6 +34,7 @@ def released_of(summary: RunSummary) -> ReleasedModel:
             name: _score(evaluation, held_out=name in study.held_out)
             for name, evaluation in summary.final.items()
         },
+        risk=summary.risk,
         warnings=summary.warnings,
         reference=drift_reference_of(summary),
         versions=summary.versions,

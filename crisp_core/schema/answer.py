@@ -8,10 +8,26 @@ from pydantic import Field
 
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.released import Sha256
+from crisp_core.schema.risk import RiskEvidence, RiskFlag
 from crisp_core.schema.study import Name
 
 Format = Literal["nifti", "bids", "dicom-seg", "rtstruct", "sr", "png", "pdf"]
 LIMITS = "Research result, not for diagnosis: made by a network, checked by nobody yet."
+
+
+DECISIONS: dict[str, str] = {
+    "accept": "Nothing in the answer speaks against it",
+    "review": "A person must look at this answer",
+    "reject": "Do not use this answer",
+}
+REASONS: dict[str, str] = {
+    "uncertain": "Much of what was found lies outside the core",
+    "disagreement": "Core and support are far apart",
+    "changed": "The recursions do not agree with one another",
+    "entropy": "The probabilities are undecided",
+    "no-evidence": "The network says nothing about its own certainty",
+}
+"""What a flag's codes mean; at most 64 letters each, as DICOM allows."""
 
 
 class StructureAnswer(Frozen):
@@ -58,6 +74,9 @@ class AnswerRecord(Frozen):
     """The guard's figure: nats per predicted foreground pixel."""
     uncertain: float
     """Share of voxels in some support and not in its core."""
+    evidence: RiskEvidence | None = None
+    flag: RiskFlag | None = None
+    """Absent where the model has no rule."""
     largest_component: tuple[Name, ...] = ()
     """Structures of which only the largest connected part was kept."""
     formats: tuple[Format, ...]

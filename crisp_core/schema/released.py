@@ -9,6 +9,7 @@ from pydantic import Field
 from crisp_core.schema.drift import DriftReference
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import Split
+from crisp_core.schema.risk import RiskRule
 from crisp_core.schema.study import Study
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -39,6 +40,8 @@ class ReleasedModel(Frozen):
     sites: dict[str, SiteScore] = Field(default_factory=dict)
     reference: DriftReference | None = None
     """What drift is measured against."""
+    risk: RiskRule | None = None
+    """Tells sure answers from others; absent where no validation case had evidence."""
     warnings: tuple[str, ...] = ()
     versions: dict[str, str]
     created: str

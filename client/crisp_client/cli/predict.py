@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from crisp_client.cli.app import app, human, told
-from crisp_core.errors import DataError, UsageError
+from crisp_client.cli.app import DEFAULT_HOME, HomeOption, app, human, told
+from crisp_core.errors import CrispError, DataError, UsageError
 from crisp_core.schema.answer import Format
 
 if TYPE_CHECKING:
+    from crisp_client.home import SiteHome
+    from crisp_client.prediction.inputs import Source
+    from crisp_client.prediction.log import PredictionLog
     from crisp_client.prediction.predictor import Predictor
     from crisp_client.prediction.run import Options, Outcome
     from crisp_core.schema.released import ReleasedModel
 
 EVERY = "all"
+PacsOption = Annotated[
+    str | None, typer.Option("--pacs", help="INPUT is a study's UID in this PACS of pacs.toml.")
+]
+SendOption = Annotated[
+    str | None, typer.Option("--send-to", help="Store the DICOM results in this PACS.")
+]
 
 
 @app.command()
@@ -40,30 +52,37 @@ def predict(
     labelmap: Annotated[
         bool, typer.Option("--labelmap", help="Write the DICOM segmentation as one label map.")
     ] = False,
+    pacs: PacsOption = None,
+    send_to: SendOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 means every core.", min=0)] = 0,
+    home: HomeOption = DEFAULT_HOME,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a case.")] = False,
 ) -> None:
     """Segment images with a released model; nothing is ever overwritten.
 
     Example: crisp-client predict runs/demo image.nii.gz -o answers --format nifti --format pdf
     """
+    errors: list[CrispError] = []
+    count = 0
     with told():
-        from crisp_client.prediction.inputs import sources_in
+        from crisp_client.home import SiteHome
         from crisp_client.prediction.run import predict as answers
 
+        place = SiteHome(home)
         predictor = _predictor(model, device, threads)
         options = _options(formats, largest_component, labelmap, predictor.model)
-        sources = sources_in(image, series_uid=series, phase=phase)
-        outcomes = []
-        for outcome in answers(predictor, sources, out, options):
-            _tell(outcome, as_json=as_json)
-            outcomes.append(outcome)
-    failed = [outcome for outcome in outcomes if outcome.error]
-    human.print(f"{len(outcomes) - len(failed)} of {len(outcomes)} answered", highlight=False)
-    if failed:
-        codes = {outcome.error.exit_code for outcome in failed if outcome.error}
-        raise typer.Exit(min(codes) if len(codes) == 1 else DataError.exit_code)
+        log = _log(place, out, predictor.model)
+        with _sources(place, pacs, image, series, phase) as sources:
+            for outcome in answers(predictor, sources, out, options, log):
+                count += 1
+                error = outcome.error or _sent(place, send_to, outcome)
+                errors += [error] if error else []
+                _tell(outcome, error, as_json=as_json)
+    human.print(f"{count - len(errors)} of {count} answered", highlight=False)
+    if errors:
+        codes = {error.exit_code for error in errors}
+        raise typer.Exit(codes.pop() if len(codes) == 1 else DataError.exit_code)
 
 
 def _predictor(model: Path, device: str, threads: int) -> Predictor:
@@ -103,15 +122,58 @@ def _options(
     return Options(names, kept, labelmap)
 
 
-def _tell(outcome: Outcome, *, as_json: bool) -> None:
+def _log(home: SiteHome, out: Path, model: ReleasedModel) -> PredictionLog:
+    """Log into the site's home; where there is none, beside the answers."""
+    from crisp_client.prediction.log import PredictionLog
+    from crisp_client.settings import load_settings
+
+    if home.settings.exists():
+        return PredictionLog(home, load_settings(home.settings).pseudonym_key)
+    return PredictionLog(out, model.model_hash)
+
+
+@contextmanager
+def _sources(
+    home: SiteHome, pacs: str | None, image: Path, series: str | None, phase: int | None
+) -> Iterator[list[Source]]:
+    """Find what to predict on; what comes from a PACS is kept only until all is answered."""
+    from crisp_client.prediction.inputs import sources_in
+
+    if pacs is None:
+        yield list(sources_in(image, series_uid=series, phase=phase))
+        return
+    from crisp_client.prediction.exchange import sources_of_study
+
+    with TemporaryDirectory(prefix="crisp-") as folder:
+        yield list(sources_of_study(home, pacs, str(image), Path(folder), series))
+
+
+def _sent(home: SiteHome, pacs: str | None, outcome: Outcome) -> CrispError | None:
+    """Send an answer on if that was asked for; return what went wrong."""
+    if pacs is None:
+        return None
+    from crisp_client.prediction.exchange import send_results
+
+    try:
+        count = send_results(home, pacs, outcome.place)
+    except CrispError as error:
+        return error
+    human.print(f"{outcome.source.name}: {count} objects sent to {pacs}", markup=False)
+    return None
+
+
+def _tell(outcome: Outcome, error: CrispError | None, *, as_json: bool) -> None:
     name, record = outcome.source.name, outcome.record
-    if record is None:
-        human.print(f"{name}: {outcome.error}", style="red", markup=False, soft_wrap=True)
+    if error is not None:
+        human.print(f"{name}: {error}", style="red", markup=False, soft_wrap=True)
         if as_json:
-            typer.echo(json.dumps({"case": name, "error": str(outcome.error)}))
+            typer.echo(json.dumps({"case": name, "error": str(error)}))
+    if record is None or error is not None:
         return
     volumes = ", ".join(f"{key} {one.volume_ml:.1f} ml" for key, one in record.structures.items())
+    flag = f", {record.flag.decision}" if record.flag else ""
     note = "" if outcome.made_now else " (was there already)"
-    human.print(f"{name}: {volumes} -> {outcome.place}{note}", markup=False, soft_wrap=True)
+    line = f"{name}: {volumes}{flag} -> {outcome.place}{note}"
+    human.print(line, markup=False, soft_wrap=True)
     if as_json:
         typer.echo(json.dumps({"place": str(outcome.place), **record.model_dump(mode="json")}))

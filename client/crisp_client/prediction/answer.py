@@ -13,6 +13,7 @@ from crisp_core.arrays import BoolArray, FloatArray, IntArray
 from crisp_core.files.orientation import SPACE, Grid
 from crisp_core.numerics.uncertainty import predictive_entropy
 from crisp_core.schema.answer import StructureAnswer
+from crisp_core.schema.risk import RiskEvidence
 
 MM3_PER_ML = 1000
 
@@ -31,6 +32,7 @@ class Answer:
         changed: Share of voxels that the last pass labelled otherwise; None with one pass.
         entropy: The guard's figure of the answer.
         windows: How many windows covered a slice.
+        evidence: What the network knows about its own answer; None: nothing.
     """
 
     labels: IntArray
@@ -42,6 +44,7 @@ class Answer:
     changed: float | None
     entropy: float
     windows: int
+    evidence: RiskEvidence | None = None
 
     @property
     def uncertainty(self) -> FloatArray:

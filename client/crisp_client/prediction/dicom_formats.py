@@ -8,12 +8,13 @@ from pathlib import Path
 
 from crisp_client.prediction.result import Result
 from crisp_core.errors import UsageError
-from crisp_core.files.dicom.measurements import measurement_report
+from crisp_core.files.dicom.measurements import Verdict, measurement_report
 from crisp_core.files.dicom.origin import Origin, read_head, write_object
 from crisp_core.files.dicom.segmentation import segmentation
 from crisp_core.files.dicom.series import Series
 from crisp_core.files.dicom.structures import structure_set
 from crisp_core.report.palette import Colour, structure_colour
+from crisp_core.schema.answer import DECISIONS, REASONS, AnswerRecord
 
 SEGMENTATION, STRUCTURES, REPORT = "segmentation.dcm", "structures.dcm", "report.dcm"
 
@@ -45,7 +46,7 @@ def write_report(folder: Path, result: Result) -> None:
         _series(result),
         read_head(folder / SEGMENTATION),
         volumes,
-        None,
+        _verdict(result.record),
         origin_of(result),
     )
     write_object(folder / REPORT, made)
@@ -64,6 +65,14 @@ def origin_of(result: Result) -> Origin:
         model_hash=record.model_hash,
         software=record.versions["crisp-fl"],
     )
+
+
+def _verdict(record: AnswerRecord) -> Verdict | None:
+    if record.flag is None:
+        return None
+    decision = record.flag.decision
+    reasons: dict[str, str] = {code: REASONS[code] for code in record.flag.reasons}
+    return Verdict((decision, DECISIONS[decision]), reasons)
 
 
 def _colours(result: Result) -> list[Colour]:

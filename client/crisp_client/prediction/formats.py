@@ -22,6 +22,8 @@ WRITERS: Mapping[Format, str] = MappingProxyType(
         "dicom-seg": "dicom_formats:write_segmentation",
         "rtstruct": "dicom_formats:write_structures",
         "sr": "dicom_formats:write_report",
+        "png": "page_formats:write_png",
+        "pdf": "page_formats:write_pdf",
     }
 )
 """Where each format is written; what needs an extra is imported when it is asked for."""
@@ -30,6 +32,8 @@ NEEDS: Mapping[Format, tuple[str, str]] = MappingProxyType(
         "dicom-seg": ("highdicom", "dicom"),
         "rtstruct": ("pydicom", "dicom"),
         "sr": ("highdicom", "dicom"),
+        "png": ("PIL", "pdf"),
+        "pdf": ("fpdf", "pdf"),
     }
 )
 """Package and extra."""

@@ -13,6 +13,7 @@ from crisp_client.prediction.answer import Answer
 from crisp_client.prediction.inputs import Opened
 from crisp_core.arrays import Parameters
 from crisp_core.errors import DataError
+from crisp_core.model.evidence import evidence_of
 from crisp_core.model.from_study import segmenter_of
 from crisp_core.model.parameters import load_arrays
 from crisp_core.model.refine import Refinement
@@ -72,6 +73,7 @@ class TorchPredictor:
             changed=refined.passes[-1].changed,
             entropy=refined.answer.entropy,
             windows=len(case.placements),
+            evidence=evidence_of(refined),
         )
 
     def _refined(self, case: Opened) -> Refinement:

@@ -14,11 +14,13 @@ from crisp_client.prediction.answer import structures_of, with_largest_component
 from crisp_client.prediction.folder import is_answered, read_record, write_record
 from crisp_client.prediction.formats import check_formats, write_format
 from crisp_client.prediction.inputs import Opened, Source, opened
+from crisp_client.prediction.log import PredictionLog
 from crisp_client.prediction.predictor import Predictor
 from crisp_client.prediction.result import Result
 from crisp_core.errors import CrispError, UsageError
 from crisp_core.files.bids import subject_of, write_dataset
 from crisp_core.files.staging import staged_folder
+from crisp_core.model.risk import flag_of
 from crisp_core.schema.answer import AnswerRecord, DicomSource, Format
 from crisp_core.schema.released import ReleasedModel
 
@@ -52,7 +54,11 @@ class Outcome:
 
 
 def predict(
-    predictor: Predictor, sources: Sequence[Source], out: Path, options: Options
+    predictor: Predictor,
+    sources: Sequence[Source],
+    out: Path,
+    options: Options,
+    log: PredictionLog | None = None,
 ) -> Iterator[Outcome]:
     """Answer every source in turn; one that fails does not keep the others from theirs.
 
@@ -61,6 +67,7 @@ def predict(
         sources: What to answer.
         out: Gets one folder a source.
         options: What to write.
+        log: Keeps a line of every answer that is made; None: nothing does.
 
     Raises:
         UsageError: If an option does not fit the model.
@@ -70,7 +77,11 @@ def predict(
     for source, future in _opened_ahead(sources, predictor.model):
         place = out / place_name(source.name, options.formats)
         try:
-            yield _outcome(predictor, source, future.result(), place, options)
+            case, began = future.result(), time.monotonic()
+            outcome = _outcome(predictor, source, case, place, options)
+            if log is not None and outcome.record is not None and outcome.made_now:
+                log.note(case, outcome.record, time.monotonic() - began)
+            yield outcome
         except CrispError as error:
             yield Outcome(source, place, error=error)
 
@@ -104,7 +115,7 @@ def _outcome(
     request = _request(case, predictor.model, options)
     if is_answered(place, request):
         return Outcome(source, place, read_record(place))
-    answer = predictor.answer(case)
+    answer, rule = predictor.answer(case), predictor.model.risk
     classes = predictor.model.study.classes
     answer = with_largest_component(answer, [classes.index(n) for n in options.largest_component])
     record = request.model_copy(
@@ -115,6 +126,8 @@ def _outcome(
             "changed": answer.changed,
             "entropy": answer.entropy,
             "uncertain": answer.uncertain,
+            "evidence": answer.evidence,
+            "flag": flag_of(rule, answer.evidence) if rule else None,
             "seconds": time.monotonic() - began,
         }
     )
