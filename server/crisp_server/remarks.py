@@ -12,6 +12,7 @@ from crisp_server.aggregation import own_arrays
 _ADAPTIVE = ("fedadam", "fedyogi", "fedadagrad")
 _OF_ONE_SITE = ("fedavg", "fedavgm", *_ADAPTIVE)
 _MANY_ROUNDS = 50
+"""In which a weight that moves one way by `SERVER_RATE` a round moves by a half."""
 _NO_BATCH_NORM = (
     "federation.local_norm changes nothing: the network has no BatchNorm. This is the same method "
     "without it"
