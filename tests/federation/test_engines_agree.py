@@ -18,8 +18,18 @@ def models(run: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (run / "models").iterdir()}
 
 
-def test_a_study_ends_with_the_same_models_on_both_engines(tmp_path: Path) -> None:
-    study, lines = tiny_study(tmp_path), list[str]()
+SHORT = {"generations": 1, "perturbations": 2, "phase_shares": [1]}
+STUDIES = {
+    "crisp": {},
+    "scaffold+fedbn": {"federation": {"rounds": 2, "unseen_norm": "ensemble"}, "crisp": SHORT},
+}
+
+
+@pytest.mark.parametrize(
+    "method", ["crisp", pytest.param("scaffold+fedbn", marks=pytest.mark.long)]
+)
+def test_a_study_ends_with_the_same_models_on_both_engines(tmp_path: Path, method: str) -> None:
+    study, lines = tiny_study(tmp_path, method=method, **STUDIES[method]), list[str]()
     inline = start(study, tmp_path / "inline", tiny_options()).path
     flower = start(study, tmp_path / "flower", tiny_options(engine="flower")).path
 
