@@ -12,8 +12,11 @@ from crisp_core.schema.messages import (
     SiteDescription,
     Split,
     StructureFigures,
+    TaxonomyFigures,
     TrainFigures,
 )
+from crisp_core.schema.reliability import Bins, Reliability
+from crisp_core.schema.risk import RiskEvidence
 from crisp_core.schema.study import CrispConfig, EvaluationConfig, SiteEntry, Study
 from crisp_core.schema.summary import GenerationSummary, Panel, RoundSummary, RunSummary
 
@@ -40,6 +43,55 @@ def structure(dice: float, *, missed: bool = False) -> StructureFigures:
         core_recall=dice * 0.5,
         support_precision=dice * 0.1,
         support_recall=min(1.0, dice + 0.12),
+        hd95_union_mm=distance,
+        hd95_max_mm=1.1 * distance,
+        assd_mm=distance / 4,
+        surface_dice=0.0 if missed else min(1.0, dice + 0.05),
+        reference_ml=82.0 + 40 * dice,
+        volume_error_ml=(0.9 - dice) * 25,
+        lesions_reference=2,
+        lesions_found=0 if missed else 1 + (dice > 0.8),
+        lesions_predicted=0 if missed else 2,
+        lesions_false=0,
+        auc=0.9 + 0.1 * dice,
+        positive_probability=dice**2,
+        dice_by_third=(dice - 0.05, dice, dice - 0.1),
+    )
+
+
+def taxonomy(dice: float) -> TaxonomyFigures:
+    return TaxonomyFigures(
+        under_segmented=dice < 0.7,
+        leakage_ml=3 * (1 - dice),
+        distant_ml=0.4 if dice < 0.68 else 0.0,
+        distant_components=int(dice < 0.68),
+        offset_mm=(0.0, 3.0 * (1 - dice), -4.0 * (1 - dice)),
+    )
+
+
+def bins(level: float, scale: int = 1000) -> Bins:
+    """Fifteen bins; the lower `level`, the more confident beyond its accuracy."""
+    counts = [0] * 5 + [scale * (b - 4) ** 2 for b in range(5, 15)]
+    sure = [(b + 0.5) / 15 for b in range(15)]
+    right = [min(1.0, max(0.0, one - (0.95 - level) * (1 - one) * 2)) for one in sure]
+    return Bins(
+        counts=tuple(counts),
+        confidence_sums=tuple(n * one for n, one in zip(counts, sure, strict=True)),
+        correct_counts=tuple(round(n * one) for n, one in zip(counts, right, strict=True)),
+    )
+
+
+def reliability(level: float) -> Reliability:
+    classes = {name: bins(level, 100) for name in ("background", *CLASSES)}
+    return Reliability(top_label=bins(level), classes=classes)
+
+
+def evidence(dice: float) -> RiskEvidence:
+    return RiskEvidence(
+        uncertain_fraction=min(1.0, 1.1 - dice),
+        core_support_agreement=dice / 2,
+        recursion_change=(1 - dice) / 3,
+        entropy=1.2 - dice,
     )
 
 
@@ -53,6 +105,9 @@ def recursion(dice: float, number: int, *, missed: bool = False) -> RecursionFig
         support_coverage=0.95 - 0.05 * number,
         changed=None if number == 1 else 0.04 / number,
         entropy=1.2 - dice,
+        mean_entropy=(1.2 - dice) / 2,
+        mutual_information=(1.1 - dice) / 20,
+        brier=(1 - dice) / 2,
     )
 
 
@@ -66,13 +121,24 @@ def case(site: str, index: int, level: float, recursions: int = 3) -> CaseFigure
         patient=f"{site}-p{index // 2:02d}",
         recursions=tuple(recursion(dice, g + 1, missed=missed) for g, dice in enumerate(dices)),
         chosen=1 + dices.index(max(dices)),
+        evidence=evidence(max(dices)),
+        strata={
+            "phase": "ED" if index % 2 else "ES",
+            "size": "1 to 10 ml" if index < 3 else "above 10 ml",
+        },
+        artefact=0.1 * (index % 4),
+        errors={name: taxonomy(max(dices)) for name in CLASSES},
     )
 
 
 def evaluation(site: str, level: float, split: Split, count: int | None = None) -> Evaluation:
     cases = range(CASES[site] if count is None else count)
     return Evaluation(
-        site=site, split=split, cases=tuple(case(site, i, level) for i in cases), seconds=41.5
+        site=site,
+        split=split,
+        cases=tuple(case(site, i, level) for i in cases),
+        seconds=41.5,
+        reliability=reliability(level),
     )
 
 

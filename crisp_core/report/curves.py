@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import TypeVar
 
-from crisp_core.report.tables import DICE, HD95, case_value
+from crisp_core.report.tables import DICE, HD95, case_value, mean_or_none
 from crisp_core.schema.messages import (
     Evaluation,
     HintFigures,
@@ -82,7 +81,7 @@ def validation_charts(summary: RunSummary) -> tuple[Chart, ...]:
             [generation.generation for generation in generations],
             {
                 site: [
-                    _mean(
+                    mean_or_none(
                         case_value(case.answer, metric, summary.study.classes)
                         for case in generation.validation[site].cases
                     )
@@ -154,13 +153,8 @@ def _by_site(
 
 def _case_mean(evaluation: Evaluation, index: int, read: Reader) -> float | None:
     reached = [case.recursions for case in evaluation.cases if index < len(case.recursions)]
-    return _mean(read(recursions[index]) for recursions in reached)
+    return mean_or_none(read(recursions[index]) for recursions in reached)
 
 
 def _structure_mean(read: Callable[[StructureFigures], float | None]) -> Reader:
-    return lambda recursion: _mean(map(read, recursion.structures.values()))
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+    return lambda recursion: mean_or_none(map(read, recursion.structures.values()))

@@ -108,6 +108,18 @@ def dots_strip(values: Sequence[float], scale: Scale, style: str, label: str) ->
     return drawing([*_grid(scale, STRIP_PX), group], label, class_="strip", height=STRIP_PX)
 
 
+def pair_strip(full: float, hollow: float, scale: Scale, style: str, label: str) -> Markup:
+    """Draw two figures of one site on one axis: a full dot, a hollow one and a line between."""
+    ends = {"x1": percent(scale.place(full)), "x2": percent(scale.place(hollow))}
+    line = element("line", y1=MIDDLE_PX, y2=MIDDLE_PX, class_="whisker", **ends)
+    dots = (
+        element("circle", cx=percent(scale.place(value)), cy=MIDDLE_PX, r=6, class_=kind)
+        for value, kind in ((hollow, "ring"), (full, "dot"))
+    )
+    group = element("g", line, *dots, class_=style)
+    return drawing([*_grid(scale, STRIP_PX), group], label, class_="strip", height=STRIP_PX)
+
+
 def box_strip(points: Mapping[str, float], scale: Scale, style: str, label: str) -> Markup:
     """Draw a box plot with every case as a point; `points` is case -> value, not empty."""
     values = list(points.values())

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from crisp_core.report.analysis.findings import findings
+from crisp_core.report.analysis.groups import TOGETHER
 from crisp_core.report.figures import site_styles
 from crisp_core.report.palette import css, structure_colour
 from crisp_core.report.recursions import FALL
@@ -37,8 +39,8 @@ def write_report(summary: RunSummary, folder: Path, panels: Sequence[Panel] = ()
     }
     text = json.dumps(value, indent=1, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-    sheets = run_sheets(summary, tables)
-    write_sheets(sheets.values(), folder)
+    found = findings(summary, [result.site for result in tables.results])
+    write_sheets(run_sheets(summary, tables, found).values(), folder)
     path = folder / "report.html"
     path.write_text(page(summary, tables, panels), encoding="utf-8")
     return path
@@ -47,6 +49,7 @@ def write_report(summary: RunSummary, folder: Path, panels: Sequence[Panel] = ()
 def page(summary: RunSummary, tables: RunTables, panels: Sequence[Panel] = ()) -> str:
     """Return the page as HTML."""
     study = summary.study
+    found = findings(summary, [result.site for result in tables.results])
     order = [result.site for result in tables.results]
     roles = {site: study.sites[site].role for site in [*order, *sorted(study.sites)]}
     return render(
@@ -54,11 +57,12 @@ def page(summary: RunSummary, tables: RunTables, panels: Sequence[Panel] = ()) -
         summary=summary,
         study=study,
         tables=tables,
-        sheets=run_sheets(summary, tables),
+        found=found,
+        sheets=run_sheets(summary, tables, found),
         held_out=of_role(tables.results, "held-out"),
         sources=of_role(tables.results, "source"),
         trained={site for row in tables.rounds for site in row.trained},
-        styles=site_styles(roles),
+        styles={**site_styles(roles), TOGETHER["held-out"]: "h0", TOGETHER["source"]: "s0"},
         fall=FALL,
         unit=UNIT_SCALE,
         structures={name: css(structure_colour(i)) for i, name in enumerate(study.classes)},

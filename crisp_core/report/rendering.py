@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from crisp_core.report import figures, prose
+from crisp_core.report import figures, plots, prose
 from crisp_core.report.sheets.html import html_text
 
 
@@ -46,6 +46,11 @@ def _environment() -> Environment:
         box_strip=figures.box_strip,
         line_chart=figures.line_chart,
         table=html_text,
+        reliability_plot=plots.reliability_plot,
+        confidence_histogram=plots.confidence_histogram,
+        risk_plot=plots.risk_plot,
+        agreement_plot=plots.agreement_plot,
+        pair_strip=figures.pair_strip,
     )
     script = loader.get_source(environment, "tables.js")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

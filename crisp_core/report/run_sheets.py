@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from crisp_core.report.analysis.findings import Findings, finding_sheets
 from crisp_core.report.curves import Chart
 from crisp_core.report.prose import count, listed
 from crisp_core.report.recursions import PassRow
@@ -17,7 +18,7 @@ from crisp_core.report.sheets.sheet import (
     named,
     words,
 )
-from crisp_core.report.tables import METRICS, Metric, SiteResult, StructureRow
+from crisp_core.report.tables import FURTHER, MAIN, Metric, SiteResult, StructureRow
 from crisp_core.report.training import RoundRow, Score
 from crisp_core.schema.summary import RunSummary
 
@@ -27,7 +28,7 @@ CELLS = (
 )
 
 
-def run_sheets(summary: RunSummary, tables: RunTables) -> dict[str, Sheet]:
+def run_sheets(summary: RunSummary, tables: RunTables, found: Findings) -> dict[str, Sheet]:
     """Return every table of a run by its name, in the order of the page; empty ones are absent."""
     charts = (
         *([("pass-by-pass", "Pass by pass", tables.pass_charts)] if summary.pass_count > 1 else []),
@@ -38,8 +39,10 @@ def run_sheets(summary: RunSummary, tables: RunTables) -> dict[str, Sheet]:
     sheets = (
         site_sheet(tables.results),
         structure_sheet(tables.results),
+        further_sheet(tables.results),
         pass_sheet(tables.passes, summary.pass_count),
         *(chart_sheet(*each) for each in charts),
+        *finding_sheets(found),
         generation_sheet(tables.scores, summary),
         data_sheet(summary),
         verdict_sheet(summary),
@@ -51,7 +54,7 @@ def run_sheets(summary: RunSummary, tables: RunTables) -> dict[str, Sheet]:
 
 def site_sheet(results: Sequence[SiteResult]) -> Sheet:
     """One row a site, the mean over its structures: held-out first, the worst first."""
-    metrics = _measured([result.overall for result in results])
+    metrics = _measured(MAIN, [result.overall for result in results])
     return Sheet(
         "sites",
         "Every site, all structures",
@@ -67,12 +70,33 @@ def site_sheet(results: Sequence[SiteResult]) -> Sheet:
 def structure_sheet(results: Sequence[SiteResult]) -> Sheet:
     """One row a site and structure."""
     rows = [(result, row) for result in results for row in result.structures]
-    metrics = _measured([row for _, row in rows])
+    metrics = _measured(MAIN, [row for _, row in rows])
     return Sheet(
         "structures",
         "Every site, structure by structure",
         (*named(("Site", "Structure")), *_counts(), *map(_metric, metrics), *_empties()),
         tuple((words(r.site), words(row.structure), *_row(row, metrics)) for r, row in rows),
+        CELLS,
+    )
+
+
+def further_sheet(results: Sequence[SiteResult]) -> Sheet | None:
+    """Surfaces, volumes and lesions of every site and structure; None where nobody sent them."""
+    rows = [(result, row) for result in results for row in result.structures]
+    metrics = _measured(FURTHER, [row for _, row in rows])
+    if not metrics:
+        return None
+    return Sheet(
+        "surfaces-volumes-lesions",
+        "Surfaces, volumes and lesions",
+        (*named(("Site", "Structure")), *map(_metric, metrics)),
+        tuple(
+            (
+                *map(words, (result.site, row.structure)),
+                *(interval_entry(row.metrics[metric.key]) for metric in metrics),
+            )
+            for result, row in rows
+        ),
         CELLS,
     )
 
@@ -219,10 +243,9 @@ def ledger_sheet(summary: RunSummary) -> Sheet:
     )
 
 
-def _measured(rows: Iterable[StructureRow]) -> list[Metric]:
+def _measured(metrics: Iterable[Metric], rows: Sequence[StructureRow]) -> list[Metric]:
     """Keep the metrics that some site measured: an older run has fewer."""
-    every = list(rows)
-    return [metric for metric in METRICS if any(row.metrics[metric.key] for row in every)]
+    return [metric for metric in metrics if any(row.metrics[metric.key] for row in rows)]
 
 
 def _metric(metric: Metric) -> Heading:

@@ -54,6 +54,21 @@ def scale_over(values: Iterable[float], intervals: int = 4) -> Scale:
     return Scale(ticks, decimals)
 
 
+def symmetric_scale(values: Iterable[float], intervals: int = 2) -> Scale:
+    """Return an axis with 0 in its middle that holds all `values`, of either sign.
+
+    Examples:
+        >>> symmetric_scale([-3.1, 2.0]).ticks
+        (-4.0, -2.0, 0.0, 2.0, 4.0)
+    """
+    reach = max((abs(value) for value in values), default=0.0)
+    half = scale_over([0.0, reach], intervals)
+    step = half.ticks[1] - half.ticks[0]
+    count = math.ceil(reach / step - 1e-9) or 1
+    ticks = (round(index * step, half.decimals) for index in range(-count, count + 1))
+    return Scale(tuple(ticks), half.decimals)
+
+
 UNIT_SCALE = Scale((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), 1)
 """Dice and every other share, drawn whole: nothing looks worse or better than it is."""
 

@@ -36,9 +36,16 @@ def _volume_error_percent(figures: StructureFigures) -> float | None:
     return None if figures.volume_error is None else 100 * abs(figures.volume_error)
 
 
+def _lesions_found(figures: StructureFigures) -> float | None:
+    """Share of the reference's lesions that were found; None where there is none."""
+    if figures.lesions_found is None or not figures.lesions_reference:
+        return None
+    return figures.lesions_found / figures.lesions_reference
+
+
 DICE = Metric("dice", "Dice", "", 3, higher_is_better=True, read=lambda f: f.dice)
 HD95 = Metric("hd95_mm", "HD95", "mm", 1, higher_is_better=False, read=lambda f: f.hd95_mm)
-METRICS = (
+MAIN = (
     DICE,
     HD95,
     Metric("hd95_voxels", "HD95", "voxels", 1, False, lambda f: f.hd95_voxels),
@@ -46,6 +53,16 @@ METRICS = (
     Metric("precision", "Precision", "", 3, True, lambda f: f.precision),
     Metric("volume_error_percent", "|Volume error|", "%", 1, False, _volume_error_percent),
 )
+FURTHER = (
+    Metric("surface_dice", "Surface Dice", "", 3, True, lambda f: f.surface_dice),
+    Metric("assd_mm", "ASSD", "mm", 2, False, lambda f: f.assd_mm),
+    Metric("hd95_union_mm", "HD95, joined", "mm", 1, False, lambda f: f.hd95_union_mm),
+    Metric("hd95_max_mm", "HD95, larger side", "mm", 1, False, lambda f: f.hd95_max_mm),
+    Metric("volume_error_ml", "Volume error", "ml", 2, False, lambda f: f.volume_error_ml),
+    Metric("lesions_found", "Lesions found", "", 3, True, _lesions_found),
+    Metric("lesions_false", "False lesions", "a case", 2, False, lambda f: f.lesions_false),
+)
+METRICS = (*MAIN, *FURTHER)
 
 
 @dataclass(frozen=True)
@@ -114,13 +131,23 @@ class GroupMean:
     site_count: int
 
 
+def mean_or_none(values: Iterable[float | None]) -> float | None:
+    """Average those values that are defined; None where there is none.
+
+    Examples:
+        >>> mean_or_none([0.5, None, 1.0]), mean_or_none([None])
+        (0.75, None)
+    """
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
 def case_value(
     recursion: RecursionFigures, metric: Metric, structures: Sequence[str]
 ) -> float | None:
     """Return the mean of `metric` over those `structures` of a case in which it is defined."""
     present = (recursion.structures[name] for name in structures if name in recursion.structures)
-    values = [value for value in map(metric.read, present) if value is not None]
-    return fmean(values) if values else None
+    return mean_or_none(map(metric.read, present))
 
 
 def group_mean(values: Iterable[float | None]) -> GroupMean | None:

@@ -1,0 +1,1 @@
+"""Where a model fails, and whether it knows: computed from the figures that the sites sent."""
