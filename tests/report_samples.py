@@ -16,7 +16,7 @@ from crisp_core.schema.messages import (
     TrainFigures,
 )
 from crisp_core.schema.reliability import Bins, Reliability
-from crisp_core.schema.risk import RiskEvidence
+from crisp_core.schema.risk import RiskEvidence, RiskRule
 from crisp_core.schema.study import CrispConfig, EvaluationConfig, SiteEntry, Study
 from crisp_core.schema.summary import GenerationSummary, Panel, RoundSummary, RunSummary
 
@@ -245,6 +245,7 @@ def run_summary(*, shift: float = 0.0, seed: int = 0, warnings: tuple[str, ...] 
             for site, level in levels.items()
         },
         model_hash=HASH,
+        risk=risk_rule(),
         started="2026-11-20T08:00:00Z",
         finished="2026-11-20T08:21:04Z",
         seconds=1264.0,
@@ -255,6 +256,21 @@ def run_summary(*, shift: float = 0.0, seed: int = 0, warnings: tuple[str, ...] 
             {"line": 1, "event": "describe", "site": "vendor-a", "bytes": 812},
             {"line": 2, "event": "update", "site": "vendor-b", "bytes": 1_402_113, "round": 1},
         ),
+    )
+
+
+def risk_rule() -> RiskRule:
+    """Places in 0..1 of four pieces of evidence; vendor-d has an answer that it misses."""
+    levels = tuple(index / 10 for index in range(11))
+    return RiskRule(
+        quantiles=dict.fromkeys(("uncertain", "disagreement", "changed", "entropy"), levels),
+        review=0.3,
+        reject=0.45,
+        catch_rate=0.9,
+        basis="quantiles",
+        case_count=18,
+        failure_count=2,
+        flagged=0.2,
     )
 
 

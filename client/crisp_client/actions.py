@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from crisp_client.device import Workbench, workbench_of
 from crisp_client.evaluation import evaluate_cases
 from crisp_client.hints import regenerate
 from crisp_client.marks import keep_marks
+from crisp_client.measurement import Measurement, keep_measurement
 from crisp_client.outbox import Departure, fault_of
 from crisp_client.own import OwnArrays, staying
 from crisp_client.requests import Request
@@ -23,13 +25,14 @@ from crisp_client.training import train_round
 from crisp_client.unseen import served
 from crisp_core.arrays import AnyArray
 from crisp_core.errors import PolicyError, StudyError
+from crisp_core.files.checkpoint import content_hash
 from crisp_core.files.cohort import Case
 from crisp_core.model.from_study import segmenter_of
 from crisp_core.model.normalisation import local_arrays
 from crisp_core.model.parameters import load_arrays, to_arrays
 from crisp_core.model.segmenter import Segmenter
 from crisp_core.schema.beside import model_of
-from crisp_core.schema.messages import EvaluatePlan, HintPlan, TrainPlan
+from crisp_core.schema.messages import EvaluatePlan, Evaluation, HintPlan, TrainPlan
 from crisp_core.schema.own import OwnKey
 from crisp_core.schema.record import Action
 from crisp_core.schema.study import Study
@@ -99,6 +102,8 @@ def evaluate(request: Request) -> Departure:
     site, bench, segmenter = _prepared(request, plan.own)
     network = served(site, segmenter, request.parameters, plan, bench)
     figures = evaluate_cases(site, network, plan, bench)
+    if plan.purpose == "final":
+        keep_measurement(site.work, _measurement(request, plan, figures))
     patients = len({case.patient for case in figures.cases})
     return Departure(figures=figures, case_count=len(figures.cases), patients=patients)
 
@@ -106,6 +111,17 @@ def evaluate(request: Request) -> Departure:
 ACTIONS: Mapping[Action, Callable[[Request], Departure]] = MappingProxyType(
     {"describe": describe, "hints": hints, "train": train, "evaluate": evaluate}
 )
+
+
+def _measurement(request: Request, plan: EvaluatePlan, figures: Evaluation) -> Measurement:
+    return Measurement(
+        study=Study.model_validate_json(request.study.canonical()),  # without places of data
+        model_hash=content_hash(request.parameters),
+        generation=plan.generation,
+        recursions=plan.recursions,
+        evaluation=figures,
+        measured=datetime.now(tz=UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _patients(cases: Iterable[Case]) -> int:

@@ -30,6 +30,11 @@ def cautions(
     )
 
 
+def site_cautions(results: Sequence[SiteResult], passes: Sequence[PassRow]) -> tuple[str, ...]:
+    """Return what one site must know before it believes its own figures."""
+    return (*_seen_cases(results), *_few_patients(results), *_falls(passes))
+
+
 def _trained_in_secret(summary: RunSummary) -> Iterator[str]:
     trained = {site for entry in summary.rounds for site in entry.trained}
     guilty = sorted(trained & set(summary.study.held_out))

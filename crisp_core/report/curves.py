@@ -118,6 +118,7 @@ def hint_charts(summary: RunSummary) -> tuple[Chart, ...]:
         ("Core recall", lambda f: f.core_recall),
         ("Support precision", lambda f: f.support_precision),
         ("Support recall", lambda f: f.support_recall),
+        ("Support share of voxels", lambda f: f.support_coverage),
         ("Uncertain share of voxels", lambda f: f.uncertain),
         ("Hint values changed", lambda f: f.changed),
         ("Predicted labels changed", lambda f: f.pixels_changed),

@@ -14,6 +14,7 @@ import numpy as np
 from markupsafe import Markup
 
 from crisp_core.numerics.statistics import Interval
+from crisp_core.report.analysis.flags import Flags
 from crisp_core.report.curves import Chart, Curve
 from crisp_core.report.scales import Scale, scale_over
 from crisp_core.report.svg import drawing, element, percent
@@ -24,6 +25,7 @@ STRIP_PX = 44
 MIDDLE_PX = STRIP_PX / 2
 BOX_PX = 48
 AXIS_PX = 22
+BAR_PX = 20
 CHART_WIDTH, CHART_HEIGHT = 280, 176
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 34
 
@@ -118,6 +120,25 @@ def pair_strip(full: float, hollow: float, scale: Scale, style: str, label: str)
     )
     group = element("g", line, *dots, class_=style)
     return drawing([*_grid(scale, STRIP_PX), group], label, class_="strip", height=STRIP_PX)
+
+
+def flag_bar(found: Flags) -> Markup:
+    """Draw one site's answers as a bar: accepted, the silent failures among them, and the rest."""
+    counts = found.counts
+    shares = {
+        "accept": counts["accept"] - found.silent_count,
+        "silent": found.silent_count,
+        "review": counts["review"],
+        "reject": counts["reject"],
+    }
+    total, begin, parts = len(found.flags), 0, []
+    for name, count in shares.items():
+        place, width = percent(begin / total), percent(count / total)
+        title = element("title", f"{name}: {count}")
+        parts.append(element("rect", title, x=place, width=width, y=8, height=BAR_PX, class_=name))
+        begin += count
+    told = ", ".join(f"{name} {count}" for name, count in shares.items())
+    return drawing(parts, f"{found.group.name}: {told}", class_="strip flags", height=BAR_PX + 16)
 
 
 def box_strip(points: Mapping[str, float], scale: Scale, style: str, label: str) -> Markup:

@@ -10,6 +10,7 @@ from pathlib import Path
 from crisp_core.report.analysis.findings import findings
 from crisp_core.report.analysis.groups import TOGETHER
 from crisp_core.report.figures import site_styles
+from crisp_core.report.model_card import write_model_card
 from crisp_core.report.palette import css, structure_colour
 from crisp_core.report.recursions import FALL
 from crisp_core.report.rendering import render
@@ -25,7 +26,7 @@ PLACES = ("worst", "median", "best")
 
 
 def write_report(summary: RunSummary, folder: Path, panels: Sequence[Panel] = ()) -> Path:
-    """Write report.html, report.json and every table into `folder`, made if it is not there.
+    """Write report, model card and every table into `folder`, made if it is not there.
 
     Returns:
         The path of report.html. The page needs no other file and no network.
@@ -41,6 +42,7 @@ def write_report(summary: RunSummary, folder: Path, panels: Sequence[Panel] = ()
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     found = findings(summary, [result.site for result in tables.results])
     write_sheets(run_sheets(summary, tables, found).values(), folder)
+    write_model_card(summary, folder)
     path = folder / "report.html"
     path.write_text(page(summary, tables, panels), encoding="utf-8")
     return path
@@ -48,28 +50,37 @@ def write_report(summary: RunSummary, folder: Path, panels: Sequence[Panel] = ()
 
 def page(summary: RunSummary, tables: RunTables, panels: Sequence[Panel] = ()) -> str:
     """Return the page as HTML."""
-    study = summary.study
-    found = findings(summary, [result.site for result in tables.results])
-    order = [result.site for result in tables.results]
-    roles = {site: study.sites[site].role for site in [*order, *sorted(study.sites)]}
     return render(
         "report.html",
-        summary=summary,
-        study=study,
-        tables=tables,
-        found=found,
-        sheets=run_sheets(summary, tables, found),
-        held_out=of_role(tables.results, "held-out"),
-        sources=of_role(tables.results, "source"),
+        **page_context(summary, tables, panels),
         trained={site for row in tables.rounds for site in row.trained},
-        styles={**site_styles(roles), TOGETHER["held-out"]: "h0", TOGETHER["source"]: "s0"},
-        fall=FALL,
-        unit=UNIT_SCALE,
-        structures={name: css(structure_colour(i)) for i, name in enumerate(study.classes)},
-        points=_points(summary),
-        panels=_sorted_panels(panels, order),
-        study_text=study_text(study),
+        study_text=study_text(summary.study),
     )
+
+
+def page_context(
+    summary: RunSummary, tables: RunTables, panels: Sequence[Panel]
+) -> dict[str, object]:
+    """Return what the sections that a federation's and a site's page share are filled with."""
+    study = summary.study
+    order = [result.site for result in tables.results]
+    found = findings(summary, order)
+    roles = {site: study.sites[site].role for site in [*order, *sorted(study.sites)]}
+    return {
+        "summary": summary,
+        "study": study,
+        "tables": tables,
+        "found": found,
+        "sheets": run_sheets(summary, tables, found),
+        "held_out": of_role(tables.results, "held-out"),
+        "sources": of_role(tables.results, "source"),
+        "styles": {**site_styles(roles), TOGETHER["held-out"]: "h0", TOGETHER["source"]: "s0"},
+        "fall": FALL,
+        "unit": UNIT_SCALE,
+        "structures": {name: css(structure_colour(i)) for i, name in enumerate(study.classes)},
+        "points": _points(summary),
+        "panels": _sorted_panels(panels, order),
+    }
 
 
 def _points(summary: RunSummary) -> dict[str, dict[str, dict[str, float]]]:

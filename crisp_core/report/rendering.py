@@ -19,6 +19,15 @@ def render(template: str, **context: Any) -> str:  # noqa: ANN401 - a template t
     return _environment().get_template(template).render(context)
 
 
+def _coded(sentence: str) -> Markup:
+    """Write what stands between backticks as code."""
+    parts = sentence.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part
+        for place, part in enumerate(parts)
+    )
+
+
 @cache
 def _environment() -> Environment:
     loader = PackageLoader("crisp_core.report")
@@ -35,6 +44,7 @@ def _environment() -> Environment:
         bounds=prose.bounds,
         listed=prose.listed,
         duration=prose.duration,
+        coded=_coded,
     )
     environment.globals.update(
         count=prose.count,
@@ -51,6 +61,7 @@ def _environment() -> Environment:
         risk_plot=plots.risk_plot,
         agreement_plot=plots.agreement_plot,
         pair_strip=figures.pair_strip,
+        flag_bar=figures.flag_bar,
     )
     script = loader.get_source(environment, "tables.js")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -8,12 +8,13 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-from report_samples import CLASSES, bins, case, run_summary
+from report_samples import CLASSES, bins, case, recursion, run_summary
 
 from crisp_core.numerics.calibration import ReliabilityBins
 from crisp_core.report.analysis.calibration import bin_sheet, calibrations
 from crisp_core.report.analysis.coverage import coverages
 from crisp_core.report.analysis.findings import finding_sheets, findings
+from crisp_core.report.analysis.flags import flags
 from crisp_core.report.analysis.ranks import rank_stabilities
 from crisp_core.report.analysis.strata import cells, strata_sheet
 from crisp_core.report.analysis.taxonomy import errors
@@ -22,7 +23,9 @@ from crisp_core.report.page import page, run_tables
 from crisp_core.report.plots import confidence_histogram, reliability_plot
 from crisp_core.report.sheets.formats import csv_text, json_text
 from crisp_core.report.sheets.html import html_text
-from crisp_core.schema.messages import CaseFigures
+from crisp_core.schema.frozen import Frozen
+from crisp_core.schema.messages import CaseFigures, RecursionFigures
+from crisp_core.schema.risk import RiskEvidence
 from crisp_core.schema.summary import RunSummary
 
 SITES = ["vendor-d", "vendor-e", "vendor-a"]
@@ -197,7 +200,7 @@ def test_a_run_from_before_these_figures_still_has_a_page() -> None:
         )
         for site, own in summary.final.items()
     }
-    summary = summary.model_copy(update={"final": old})
+    summary = summary.model_copy(update={"final": old, "risk": None})
 
     html = page(summary, run_tables(summary))
 
@@ -206,22 +209,62 @@ def test_a_run_from_before_these_figures_still_has_a_page() -> None:
 
 
 def without_new_figures(one: CaseFigures) -> CaseFigures:
-    raw = one.model_dump()
-    for recursion in raw["recursions"]:
-        for name in ("mean_entropy", "mutual_information", "brier"):
-            del recursion[name]
-        for figures in recursion["structures"].values():
-            for name in [key for key, value in OLD.items() if not value]:
-                del figures[name]
-    return CaseFigures(
-        **{k: v for k, v in raw.items() if k in ("case", "patient", "recursions", "chosen")}
+    """The case as a version wrote it that knew the required figures alone."""
+
+    def old(value: Frozen, **deeper: object) -> dict[str, object]:
+        fields = type(value).model_fields.items()
+        required = {name: getattr(value, name) for name, f in fields if f.is_required()}
+        return {**required, **deeper}
+
+    recursions = tuple(
+        RecursionFigures.model_validate(
+            old(each, structures={name: old(f) for name, f in each.structures.items()})
+        )
+        for each in one.recursions
     )
+    return CaseFigures.model_validate(old(one, recursions=recursions))
 
 
-OLD = {
-    name: field.is_required()
-    for name, field in type(
-        case("vendor-d", 0, 0.7).answer.structures[CLASSES[0]]
-    ).model_fields.items()
-}
-"""Figure of a structure -> every run has it."""
+def flagged(evidence: list[float], dices: list[float]) -> RunSummary:
+    """Cases whose every piece of evidence lies at one place among the validation cases."""
+    cases = [
+        case("vendor-d", 2 * index, dice).model_copy(
+            update={
+                "evidence": RiskEvidence(
+                    uncertain_fraction=where,
+                    core_support_agreement=1 - where,
+                    recursion_change=where,
+                    entropy=where,
+                ),
+                "recursions": (recursion(dice, 1),),
+                "chosen": 1,
+            }
+        )
+        for index, (where, dice) in enumerate(zip(evidence, dices, strict=True))
+    ]
+    return with_cases(cases)
+
+
+def test_a_failure_that_is_accepted_is_silent_and_one_that_is_flagged_is_not() -> None:
+    summary = flagged([0.1, 0.1, 0.4, 0.9], [0.9, 0.5, 0.5, 0.5])
+
+    (one,) = flags(summary, ["vendor-d"])
+
+    assert one.counts == {"accept": 2, "review": 1, "reject": 1}
+    assert (one.silent_count, one.silent_rate, one.caught) == (1, 0.25, pytest.approx(2 / 3))
+
+
+def test_a_site_without_a_failure_has_no_share_of_them() -> None:
+    (one,) = flags(flagged([0.9], [0.9]), ["vendor-d"])
+
+    assert (one.silent_count, one.caught) == (0, None)
+    assert one.reasons == "uncertain 1, disagreement 1, changed 1, entropy 1"
+
+
+def test_a_run_without_a_rule_says_that_nothing_tells_good_from_bad() -> None:
+    summary = run_summary().model_copy(update={"risk": None})
+
+    html = page(summary, run_tables(summary))
+
+    assert "This run has no risk rule" in html
+    assert 'id="table-risk-flags"' not in html

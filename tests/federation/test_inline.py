@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from federation_on_disk import tiny_options, tiny_study
 
+from crisp_client.own_page import write_own_page
 from crisp_client.settings import load_settings
 from crisp_core.errors import RunStateError, SiteFailedError, StudyError, UsageError
 from crisp_core.files.checkpoint import read_parameters
@@ -62,6 +63,21 @@ def test_no_case_or_patient_name_is_in_what_the_coordinator_holds(finished) -> N
         text = (run.path / name).read_text()
         assert "east-0" not in text
         assert "south-1" not in text
+
+
+def test_a_site_writes_its_own_page_with_pictures_of_what_it_was_measured_on(
+    finished, tmp_path: Path
+) -> None:
+    run, summary = finished
+    (held_out,) = summary.study.held_out
+    settings = load_settings(run.path / "sites" / held_out / "site.toml")
+
+    html = write_own_page(settings, tmp_path / "page", names=True).read_text()
+
+    assert summary.model_hash in html
+    assert html.count("<img") == 3 * 6  # worst, median and best case, six views each
+    assert summary.final[held_out].cases[0].case not in html
+    assert "<img" not in (run.path / "report.html").read_text()
 
 
 def test_the_report_and_the_model_are_there_and_agree(finished) -> None:

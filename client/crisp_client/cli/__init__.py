@@ -9,6 +9,7 @@ from crisp_client.cli import (
     monitoring,
     pacs,
     predict,
+    report,
     stress,
     trust,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "monitoring",
     "pacs",
     "predict",
+    "report",
     "stress",
     "trust",
 ]

@@ -12,11 +12,13 @@ from crisp_core.report.analysis.calibration import (
     calibrations,
 )
 from crisp_core.report.analysis.coverage import MEASURES, Coverage, coverage_sheet, coverages
+from crisp_core.report.analysis.flags import Flags, flag_sheet, flags
 from crisp_core.report.analysis.ranks import RankStability, rank_sheet, rank_stabilities
 from crisp_core.report.analysis.strata import Cell, cells, strata_sheet
 from crisp_core.report.analysis.taxonomy import Errors, error_sheet, errors
 from crisp_core.report.analysis.volumes import Agreement, agreement_sheet, agreements
 from crisp_core.report.sheets.sheet import Sheet
+from crisp_core.schema.risk import RiskRule
 from crisp_core.schema.summary import RunSummary
 
 
@@ -24,6 +26,8 @@ from crisp_core.schema.summary import RunSummary
 class Findings:
     """Each empty where the sites did not send what it takes."""
 
+    rule: RiskRule | None
+    flags: tuple[Flags, ...]
     calibrations: tuple[Calibration, ...]
     coverages: tuple[Coverage, ...]
     ranks: tuple[RankStability, ...]
@@ -54,6 +58,8 @@ class Findings:
 def findings(summary: RunSummary, sites: Sequence[str]) -> Findings:
     """Analyse the final measurement of `sites`, in their order."""
     return Findings(
+        rule=summary.risk,
+        flags=flags(summary, sites),
         calibrations=calibrations(summary, sites),
         coverages=coverages(summary, sites),
         ranks=rank_stabilities(summary, sites),
@@ -66,6 +72,7 @@ def findings(summary: RunSummary, sites: Sequence[str]) -> Findings:
 def finding_sheets(found: Findings) -> Iterator[Sheet]:
     """Yield every table that has a row."""
     sheets = (
+        flag_sheet(found.flags, found.rule),
         coverage_sheet(found.coverages),
         calibration_sheet(found.calibrations),
         bin_sheet(found.calibrations),

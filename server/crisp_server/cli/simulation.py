@@ -92,16 +92,32 @@ def resume(
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     as_json: JsonOption = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Also write what another group needs to repeat it: a zip file."),
+    ] = None,
 ) -> None:
-    """Write the report of a finished run again.
+    """Write the report, the model card and every table of a finished run again.
 
     Example: crisp report runs/first
+    Example: crisp report runs/first --bundle first.zip
     """
     with told():
         from crisp_server.simulate import opened_parts, reported
 
-        for part in opened_parts(run).values():
-            tell_result(part, reported(part), as_json)
+        for name, part in opened_parts(run).items():
+            summary = reported(part)
+            tell_result(part, summary, as_json)
+            if bundle:
+                _keep_bundle(summary, bundle.with_stem(f"{bundle.stem}-{name}") if name else bundle)
+
+
+def _keep_bundle(summary: RunSummary, path: Path) -> None:
+    from crisp_core.files.atomic import write_bytes
+    from crisp_core.report.bundle import bundle
+
+    write_bytes(path, bundle(summary))
+    human.print(f"Bundle: {path}", soft_wrap=True)
 
 
 @app.command()

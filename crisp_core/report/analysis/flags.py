@@ -1,0 +1,111 @@
+"""What the risk rule says of every answer, and the answers that failed in silence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crisp_core.model.risk import flag_of, has_failed
+from crisp_core.report.analysis.groups import Group, groups
+from crisp_core.report.sheets.sheet import Entry, Heading, Sheet, named, words
+from crisp_core.schema.risk import Decision, RiskFlag, RiskRule
+from crisp_core.schema.summary import RunSummary
+
+DECISIONS: tuple[Decision, ...] = ("accept", "review", "reject")
+
+
+@dataclass(frozen=True)
+class Flags:
+    """The answers of one site, or of several together."""
+
+    group: Group
+    flags: tuple[RiskFlag, ...]
+    """One a case."""
+    failed: tuple[bool, ...]
+    """Whether each answer's Dice is below that of the rule."""
+
+    @property
+    def counts(self) -> dict[Decision, int]:
+        """Answers by what is to be done with them."""
+        found = Counter(flag.decision for flag in self.flags)
+        return {decision: found[decision] for decision in DECISIONS}
+
+    @property
+    def silent_count(self) -> int:
+        """Answers that failed and were accepted."""
+        pairs = zip(self.flags, self.failed, strict=True)
+        return sum(failed and flag.decision == "accept" for flag, failed in pairs)
+
+    @property
+    def silent_rate(self) -> float:
+        """Share of all answers that failed and were accepted."""
+        return self.silent_count / len(self.flags)
+
+    @property
+    def caught(self) -> float | None:
+        """Share of the failed answers that were flagged; None where none failed."""
+        failures = sum(self.failed)
+        return 1 - self.silent_count / failures if failures else None
+
+    @property
+    def reasons(self) -> str:
+        """Reason codes of the flagged answers with their counts, the most frequent first."""
+        found = Counter(reason for flag in self.flags for reason in flag.reasons)
+        return ", ".join(f"{reason} {count}" for reason, count in found.most_common())
+
+
+def flags(summary: RunSummary, sites: Sequence[str]) -> tuple[Flags, ...]:
+    """Judge every answer of the final measurement; nothing where the run has no rule."""
+    rule = summary.risk
+    if rule is None:
+        return ()
+    return tuple(_flags(group, rule) for group in groups(summary, sites) if group.cases)
+
+
+def flag_sheet(found: Sequence[Flags], rule: RiskRule | None) -> Sheet:
+    """List the flags of every site, its failures and the silent ones."""
+    return Sheet(
+        "risk-flags",
+        "Risk flags",
+        (
+            *named(("Site", "Role")),
+            *named(("Cases", "Accept", "Review", "Reject", "Failed"), kind="count"),
+            Heading("caught", "Share of failed that is flagged", decimals=2),
+            *named(("Silent failures",), kind="count"),
+            Heading("silent_rate", "Silent-failure rate"),
+            *named(("Reasons",)),
+        ),
+        tuple(
+            (
+                *map(words, (one.group.name, one.group.role)),
+                Entry(len(one.flags)),
+                *map(Entry, one.counts.values()),
+                Entry(sum(one.failed)),
+                Entry(one.caught),
+                Entry(one.silent_count, fall=one.silent_count > 0),
+                Entry(one.silent_rate, fall=one.silent_count > 0),
+                words(one.reasons),
+            )
+            for one in found
+        ),
+        _note(rule),
+    )
+
+
+def _flags(group: Group, rule: RiskRule) -> Flags:
+    return Flags(
+        group,
+        tuple(flag_of(rule, case.evidence) for case in group.cases),
+        tuple(has_failed(case) for case in group.cases),
+    )
+
+
+def _note(rule: RiskRule | None) -> str:
+    if rule is None:
+        return ""
+    return (
+        f"A silent failure has a mean Dice below {rule.failure_dice:g} and was accepted; its rate "
+        f"is the share of all cases. The rule was set on {rule.case_count} validation cases of the "
+        f"sources, of which {rule.failure_count} failed, to catch {rule.catch_rate:.0%} of such."
+    )
