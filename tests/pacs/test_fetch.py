@@ -18,7 +18,6 @@ from crisp_core.files.dicom.deidentify import keyed_uid
 from crisp_core.files.dicom.masks import read_mask
 from crisp_core.files.dicom.series import read_series
 
-pytestmark = pytest.mark.slow
 KINDS = ["dicomweb", "dimse"]
 OTHER = generate_uid(entropy_srcs=["other"])
 
@@ -41,6 +40,7 @@ def place(request, tmp_path) -> DicomwebPlace | DimsePlace:
     return place_named(places(tmp_path), request.param)
 
 
+@pytest.mark.slow
 def test_what_is_fetched_is_what_was_pushed(pacs, place, tmp_path):
     source = save(tmp_path / "source", series_of(phantom(5, 40, 32)))
     pacs.push(source)
@@ -56,6 +56,7 @@ def test_what_is_fetched_is_what_was_pushed(pacs, place, tmp_path):
     assert not again.made_now
 
 
+@pytest.mark.long
 def test_only_what_is_asked_for_is_fetched(pacs, place, tmp_path):
     pacs.push(save(tmp_path / "a", series_of(phantom(2))))
     pacs.push(save(tmp_path / "b", series_of(phantom(3), series=OTHER)))
@@ -70,6 +71,7 @@ def test_only_what_is_asked_for_is_fetched(pacs, place, tmp_path):
         list(fetch(place, question_of(STUDY, None, (), modality="CT"), tmp_path / "out"))
 
 
+@pytest.mark.long
 def test_what_is_kept_without_a_person_names_none(pacs, place, tmp_path):
     source = save(tmp_path / "source", series_of(phantom(3)))
     pacs.push(source)
@@ -85,6 +87,7 @@ def test_what_is_kept_without_a_person_names_none(pacs, place, tmp_path):
     assert not any(b"Doe" in path.read_bytes() or b"4711" in path.read_bytes() for path in files)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
 def test_a_mask_that_is_sent_comes_back_as_it_was(pacs, place, tmp_path, kind):
     source = save(tmp_path / "source", series_of(phantom(4, 30, 40)))
@@ -106,6 +109,7 @@ def test_a_mask_that_is_sent_comes_back_as_it_was(pacs, place, tmp_path, kind):
     )
 
 
+@pytest.mark.long
 def test_a_wrong_password_is_a_sentence_without_it(pacs, tmp_path):
     places(tmp_path)
     (tmp_path / "secret.txt").write_text("crisp\nwrong one\n")
@@ -122,6 +126,7 @@ def test_a_wrong_password_is_a_sentence_without_it(pacs, tmp_path):
     assert "wrong one" not in str(refused.value)
 
 
+@pytest.mark.long
 def test_credentials_that_others_can_read_are_not_used(pacs, tmp_path):
     path = places(tmp_path)
     (tmp_path / "secret.txt").chmod(0o644)
