@@ -111,7 +111,7 @@ def with_preset(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Lay the tables of a study over those of its method word; the study's own keys win."""
     merged = dict(raw)
     word = str(raw.get("method", "crisp"))
-    for section, preset in (_preset(word) if is_method(word) else {}).items():
+    for section, preset in (preset_of(word) if is_method(word) else {}).items():
         own = raw.get(section, {})
         merged[section] = {**preset, **own} if isinstance(own, Mapping) else own
     if isinstance(merged.get("crisp"), dict):
@@ -126,7 +126,7 @@ def as_method(study: Mapping[str, Any], word: str) -> dict[str, Any]:
     names one, normalisation stay those of `study`, so that the comparison is fair. What the study's
     former word had set in the federation is taken back.
     """
-    preset, former = _preset(word, compared=True), _preset(study["method"], compared=True)
+    preset, former = preset_of(word, compared=True), preset_of(study["method"], compared=True)
     own = {key: value for key, value in study["crisp"].items() if key != "perturbations_in_loss"}
     changed = {
         section: {**study[section], **_taken_back(section, former), **preset.get(section, {})}
@@ -136,7 +136,7 @@ def as_method(study: Mapping[str, Any], word: str) -> dict[str, Any]:
     return {**study, **changed, "method": word, "crisp": crisp}
 
 
-def _preset(word: str, *, compared: bool = False) -> Table:
+def preset_of(word: str, *, compared: bool = False) -> Table:
     """Lay the tables of joined words over one another.
 
     `compared` leaves out what `crisp` recommends to any study: a comparison keeps the study's own.

@@ -9,7 +9,7 @@ from pathlib import Path
 from crisp_core.errors import StudyError, UsageError
 from crisp_core.report.folds import Fold, fold_of
 from crisp_core.report.loho import write_loho
-from crisp_core.schema.methods import PRESETS
+from crisp_core.schema.methods import preset_of
 from crisp_core.schema.study import SiteEntry, Study
 from crisp_core.schema.summary import RunSummary
 from crisp_server.compare import insist_on_same, variants
@@ -114,7 +114,7 @@ def _planned(study: Study, contest: Contest) -> Iterator[tuple[str, int, str, St
 
 
 def _normalised(study: Study) -> Study:
-    preset: Mapping[str, object] = PRESETS[study.method].get("model", {})
+    preset: Mapping[str, object] = preset_of(study.method).get("model", {})
     norm = preset.get("norm", "network")
     return study.model_copy(update={"model": study.model.model_copy(update={"norm": norm})})
 

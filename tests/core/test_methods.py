@@ -5,7 +5,14 @@ import json
 import pytest
 
 from crisp_core.numerics.aggregation.registry import rules
-from crisp_core.schema.methods import COMPARATORS, PRESETS, as_method, is_method, with_preset
+from crisp_core.schema.methods import (
+    COMPARATORS,
+    PRESETS,
+    as_method,
+    is_method,
+    preset_of,
+    with_preset,
+)
 from crisp_core.schema.study import Study
 
 
@@ -39,6 +46,7 @@ def test_words_are_joined_from_left_to_right() -> None:
 
     assert (joined.model.norm, joined.federation.local_norm) == ("network", "all")
     assert joined.training.proximal > 0
+    assert preset_of("crisp+fedbn")["model"]["norm"] == "network"
     assert study("crisp+fedbn", model={"norm": "group"}).model.norm == "group"  # own keys win
 
 
