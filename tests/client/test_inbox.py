@@ -184,7 +184,7 @@ def test_a_result_that_is_not_taken_is_offered_again_until_it_is(inbox):
             raise answer
         taken.extend(path.name for path in files)
 
-    listener = Listener(inbox, deliver=deliver)
+    listener = Listener(inbox, deliver=deliver, retry_s=0.0)
     listener.turn()
     assert not inbox.manifest(SERIES).exists()
     listener.turn()

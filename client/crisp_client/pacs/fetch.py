@@ -11,7 +11,7 @@ from pathlib import Path
 from crisp_client.pacs import dimse, web
 from crisp_client.pacs.places import DicomwebPlace, DimsePlace
 from crisp_client.pacs.query import FoundSeries, Question, nothing_found
-from crisp_core.errors import ConnectionFailedError, RunStateError
+from crisp_core.errors import ConnectionFailedError, CrispError, RunStateError
 from crisp_core.files.atomic import TEMPORARY, write_bytes
 from crisp_core.files.dicom.deidentify import keyed_uid, write_deidentified
 from crisp_core.files.dicom.exchange import object_name
@@ -87,7 +87,7 @@ def count_of(place: DicomwebPlace | DimsePlace, study: str, series: str) -> int 
     question = Question((("StudyInstanceUID", study),))
     try:
         found = [one.count for one in _find(place, question) if one.series_uid == series]
-    except ConnectionFailedError:
+    except CrispError:
         return None
     return found[0] if found else None
 

@@ -16,7 +16,7 @@ from crisp_core.errors import CrispError
 from crisp_core.processes.lock import only_one
 
 POLL_S = 0.25
-DELIVERED = ".delivered"
+DELIVERED, TRIED = ".delivered", ".tried"
 Deliver = Callable[[Sequence[Path]], None]
 Count = Callable[[str, str], int | None]
 
@@ -32,6 +32,7 @@ class Work:
         quiet_s: A series is complete when nothing has come of it for so long.
         patience_s: A series whose sender broke off, or that is short of its count, is put aside
             after this.
+        retry_s: After which a result that was not taken is offered again.
         most_attempts: At a series whose step ends the listener itself.
     """
 
@@ -40,6 +41,7 @@ class Work:
     count: Count | None = None
     quiet_s: float = 10.0
     patience_s: float = 3600.0
+    retry_s: float = 30.0
     most_attempts: int = 3
 
 
@@ -64,27 +66,34 @@ def listen(
 def turn(inbox: Inbox, receiver: Receiver, work: Work, say: Callable[[str], None]) -> None:
     """Move every series on that can move: received to waiting, waiting to its result."""
     for series in inbox.series_in("receiving"):
-        with receiver.lock:
-            _receive(inbox, receiver, work, series, say)
+        if _is_quiet(inbox, receiver, work, series):
+            expected = receiver.expected_of(
+                series, work.count
+            )  # may ask a PACS: not under the lock
+            with receiver.lock:
+                if _is_quiet(inbox, receiver, work, series):
+                    _receive(inbox, work, series, expected, say)
     for series in inbox.series_in("waiting"):
         _work(inbox, work, series, say)
 
 
+def _is_quiet(inbox: Inbox, receiver: Receiver, work: Work, series: str) -> bool:
+    if not inbox.objects("receiving", series) or receiver.is_open(series):
+        return False
+    return inbox.quiet_s(series) >= work.quiet_s
+
+
 def _receive(
-    inbox: Inbox, receiver: Receiver, work: Work, series: str, say: Callable[[str], None]
+    inbox: Inbox, work: Work, series: str, expected: int | None, say: Callable[[str], None]
 ) -> None:
     """Accept a series that is complete; put one aside that has been short for too long."""
-    quiet_s = inbox.quiet_s(series)
     objects = len(inbox.objects("receiving", series))
-    if not objects or quiet_s < work.quiet_s or receiver.is_open(series):
-        return
-    expected = receiver.expected_of(series, work.count)
     whole = inbox.is_released(series) if expected is None else objects >= expected
     if whole:
         where = inbox.accept(series)
         if where != "busy":
             say(f"{series}: {objects} objects, {_ACCEPTED[where]}")
-    elif quiet_s > work.patience_s:
+    elif inbox.quiet_s(series) > work.patience_s:
         short = f"{objects} of {expected or 'an unknown number of'} objects; its sender broke off"
         inbox.fail(series, short, state="receiving")
         say(f"{series}: put aside, {short}")
@@ -102,11 +111,11 @@ def _work(inbox: Inbox, work: Work, series: str, say: Callable[[str], None]) -> 
                 return
             _make(inbox, work.step, series, result)
             say(f"{series}: result in {result}")
-        _deliver(work, result)
-    except CrispError as error:
-        if result.exists():  # made but not delivered: tried again at the next turn
+        if not _is_delivered(work, result):
+            return
+    except (CrispError, OSError) as error:
+        if result.exists():  # made but not delivered: tried again after a while
             say(f"{series}: not delivered: {error}")
-            time.sleep(POLL_S)
             return
         inbox.fail(series, str(error))
         say(f"{series}: no result: {error}")
@@ -124,12 +133,18 @@ def _make(inbox: Inbox, step: Step, series: str, result: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _deliver(work: Work, result: Path) -> None:
-    mark = result / DELIVERED
+def _is_delivered(work: Work, result: Path) -> bool:
+    """Deliver a result that is not delivered yet; False while it is not time to try again."""
+    mark, tried = result / DELIVERED, result / TRIED
     if work.deliver is None or mark.exists():
-        return
+        return True
+    if tried.exists() and time.time() - tried.stat().st_mtime < work.retry_s:
+        return False
+    tried.touch()
     work.deliver(sorted(result.rglob("*.dcm")))
     mark.touch()
+    tried.unlink()
+    return True
 
 
 _ACCEPTED = {

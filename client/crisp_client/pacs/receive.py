@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from crisp_core.files.dicom.opening import SYNTAXES
 VERIFICATION = "1.2.840.10008.1.1"
 SUCCESS, OUT_OF_RESOURCES, MISMATCH, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
 MEGABYTE = 1 << 20
+ASK_EVERY_S = 30.0
+"""How often a PACS is asked for the count of one series."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Receiver:
     lock: threading.RLock = field(default_factory=threading.RLock)
     _names: dict[str, ObjectName] = field(default_factory=dict)
     _open: dict[Association, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _asked: dict[str, tuple[float, int | None]] = field(default_factory=dict)
     _bytes: dict[Association, int] = field(default_factory=lambda: defaultdict(int))
 
     def is_open(self, series: str) -> bool:
@@ -81,7 +85,11 @@ class Receiver:
         name = self._names[series]
         if name.expected or count is None:
             return name.expected
-        return count(name.study_uid, series)
+        asked_s, known = self._asked.get(series, (-ASK_EVERY_S, None))
+        if time.monotonic() - asked_s >= ASK_EVERY_S:
+            known = count(name.study_uid, series)
+            self._asked[series] = (time.monotonic(), known)
+        return known
 
     def store(self, event: evt.Event) -> int:
         """File one object; on the disk before the sender hears that it was stored."""
@@ -105,9 +113,8 @@ class Receiver:
     def released(self, event: evt.Event) -> None:
         """Note for every series of a sender that it ended in good order."""
         with self.lock:
-            series = self._open.pop(event.assoc, set())
-        for name in series:
-            self.inbox.release(name)
+            for series in self._open.pop(event.assoc, set()):
+                self.inbox.release(series)
 
     def gone(self, event: evt.Event) -> None:
         """Forget a sender that ended in any other way."""

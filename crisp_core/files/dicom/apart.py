@@ -11,10 +11,12 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -43,13 +45,16 @@ def decoded_apart(files: Sequence[tuple[Path, Sequence[int]]], where: str) -> It
     asked = json.dumps([[str(path), list(numbers)] for path, numbers in files]).encode()
     words = [sys.executable, "-P", "-m", CHILD]
     pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe) as child:  # noqa: S603 - ours
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=said) as child,  # noqa: S603 - ours
+    ):
         watch = threading.Timer(START_S + FRAME_S * count, child.kill)
         watch.start()
         try:
             _ask(child, asked)
             for _ in range(count):
-                yield _next(child, where)
+                yield _next(child, where, said)
         finally:
             watch.cancel()
             child.kill()
@@ -62,20 +67,22 @@ def _ask(child: subprocess.Popen[bytes], asked: bytes) -> None:
         pipe.write(asked)
 
 
-def _next(child: subprocess.Popen[bytes], where: str) -> IntArray:
+def _next(child: subprocess.Popen[bytes], where: str, said: IO[bytes]) -> IntArray:
     """Read one frame: a line that says kind, rows and columns, and the values."""
     assert child.stdout is not None  # noqa: S101 - as above
-    kind, rows, columns = (*child.stdout.readline().split(), b"", b"", b"")[:3]
-    wanted = int(rows or 0) * int(columns or 0) * int(kind[-1:] or 0)
-    data = child.stdout.read(wanted)
-    if not data or len(data) < wanted:
-        raise _came_down(child, where)
-    return np.frombuffer(data, kind.decode()).reshape(int(rows), int(columns))
+    try:
+        kind, rows, columns = child.stdout.readline().decode().split()
+        dtype = np.dtype(kind)
+        data = child.stdout.read(int(rows) * int(columns) * dtype.itemsize)
+        return np.frombuffer(data, dtype).reshape(int(rows), int(columns))
+    except (ValueError, TypeError):  # nothing, too little, or a word that is not ours
+        raise _came_down(child, where, said) from None
 
 
-def _came_down(child: subprocess.Popen[bytes], where: str) -> DataError:
-    said = child.stderr.read() if child.stderr is not None else b""
-    words = " ".join(said.decode(errors="replace").split())[-160:]
+def _came_down(child: subprocess.Popen[bytes], where: str, said: IO[bytes]) -> DataError:
+    child.kill()
+    said.seek(0)
+    words = " ".join(said.read().decode(errors="replace").split())[-160:]
     got = f"a decoder that ended with {child.wait()} ({words or 'no word'})"
     fix = "Have the PACS send it uncompressed (explicit little endian)"
     return refused(where, "pixels that can be decoded", got, fix)

@@ -58,10 +58,7 @@ def read_values(frames: Sequence[Frame], where: str) -> FloatArray:
         (path, [frames[index].number for index in indices], frames[indices[0]].syntax)
         for path, indices in places.items()
     ]
-    try:
-        values = np.empty(shape, np.float32)
-    except MemoryError as error:
-        raise unreadable(where, error) from None
+    values = np.empty(shape, np.float32)
     indices = [index for group in places.values() for index in group]
     for index, array in zip(indices, _frames(asked, where), strict=True):
         values[index] = array * frames[index].slope + frames[index].intercept

@@ -117,9 +117,13 @@ def _series(phases: Sequence[Sequence[Frame]], number: int) -> Series:
     where = _series_place(frames[0])
     stacked = stack([frame.plane for frame in frames], where)
     ordered = tuple(frames[index] for index in stacked.order)
-    stored = read_values(ordered, where).transpose(2, 1, 0)  # slice, row, column to x, y, z
-    grid = _grid(stored.shape, stacked.affine, where)
-    volume = Volume(np.ascontiguousarray(to_house(stored, grid))[None], grid)
+    try:
+        stored = read_values(ordered, where).transpose(2, 1, 0)  # slice, row, column to x, y, z
+        grid = _grid(stored.shape, stacked.affine, where)
+        volume = Volume(np.ascontiguousarray(to_house(stored, grid))[None], grid)
+    except MemoryError:
+        fix = "Read it on a machine with more memory"
+        raise refused(where, "a series that fits the memory", "one that does not", fix) from None
     return Series(volume, ordered, _facts(ordered, grid.spacing_mm, number, len(phases)))
 
 

@@ -50,7 +50,9 @@ class Attributes:
     def has(self, keyword: str) -> bool:
         """Tell whether an attribute has a value."""
         element = self._element(keyword)
-        return element is not None and element.value not in {None, b"", ""}
+        if element is None or element.value is None:
+            return False
+        return not isinstance(element.value, str | bytes) or len(element.value) > 0
 
     def numbers(self, keyword: str, count: int | None = None) -> tuple[float, ...]:
         """Return the finite numbers of an attribute.
