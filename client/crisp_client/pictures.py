@@ -25,6 +25,7 @@ class CaseSlice:
         prediction: Labels (H, W).
         core: (C, H, W).
         support: (C, H, W).
+        entropy: (H, W), nats.
     """
 
     case: str
@@ -34,6 +35,7 @@ class CaseSlice:
     prediction: IntArray
     core: BoolArray
     support: BoolArray
+    entropy: FloatArray
 
 
 def keep_panels(site: SiteCases, slices: Sequence[CaseSlice]) -> None:
@@ -46,7 +48,8 @@ def keep_panels(site: SiteCases, slices: Sequence[CaseSlice]) -> None:
 
 
 def _panel(site: SiteCases, one: CaseSlice, place: str) -> Panel:
-    views = panel_views(one.image, one.reference, one.prediction, one.core, one.support)
+    masks = (one.reference, one.prediction, one.core, one.support)
+    views = panel_views(one.image, *masks, entropy=one.entropy)
     return Panel.model_validate(
         {
             "site": site.settings.site,

@@ -11,7 +11,7 @@ from crisp_core.report.analysis.findings import findings
 from crisp_core.report.analysis.groups import TOGETHER
 from crisp_core.report.figures import site_styles
 from crisp_core.report.model_card import write_model_card
-from crisp_core.report.palette import css, structure_colour
+from crisp_core.report.palette import ERRORS, css, structure_colour
 from crisp_core.report.recursions import FALL
 from crisp_core.report.rendering import render
 from crisp_core.report.repeat import study_text
@@ -78,6 +78,7 @@ def page_context(
         "fall": FALL,
         "unit": UNIT_SCALE,
         "structures": {name: css(structure_colour(i)) for i, name in enumerate(study.classes)},
+        "error_colours": {name: css(colour) for name, colour in ERRORS.items()},
         "points": _points(summary),
         "panels": _sorted_panels(panels, order),
     }

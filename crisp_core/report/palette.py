@@ -18,6 +18,20 @@ STRUCTURES: tuple[Colour, ...] = (
 REFERENCE: Colour = (255, 255, 255)
 """The outline of the reference in every picture."""
 
+RIGHT: Colour = (0, 158, 60)
+WRONG: Colour = (222, 45, 38)
+LACKING: Colour = (49, 110, 230)
+MISTAKEN: Colour = (240, 228, 66)
+ERRORS: dict[str, Colour] = {
+    "found": RIGHT,
+    "too much": WRONG,
+    "missed": LACKING,
+    "another structure": MISTAKEN,
+}
+"""What the view of the errors shows, by its legend."""
+HEAT: tuple[Colour, ...] = ((0, 0, 0), (120, 40, 90), (230, 120, 30), (255, 245, 200))
+"""From certain to a coin toss."""
+
 
 def structure_colour(index: int) -> Colour:
     """Return the colour of structure `index`, from 0; after seven structures they repeat."""

@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from crisp_core.arrays import AnyArray, BoolArray, FloatArray, IntArray
-from crisp_core.report.palette import REFERENCE, structure_colour
+from crisp_core.report.palette import (
+    HEAT,
+    LACKING,
+    MISTAKEN,
+    REFERENCE,
+    RIGHT,
+    WRONG,
+    structure_colour,
+)
 
 Picture = npt.NDArray[np.uint8]
 OPACITY = 0.45
@@ -25,8 +33,9 @@ def panel_views(
     prediction: IntArray,
     core: BoolArray,
     support: BoolArray,
+    entropy: FloatArray | None = None,
 ) -> dict[str, str]:
-    """Draw one slice six times, in the order in which a panel shows it.
+    """Draw one slice in the order in which a panel shows it.
 
     Args:
         image: Grey values (H, W), any range; a constant image is drawn black.
@@ -34,6 +43,7 @@ def panel_views(
         prediction: Labels (H, W) like `reference`.
         core: Masks (C, H, W), one a structure.
         support: Masks (C, H, W).
+        entropy: Predictive entropy (H, W) in nats, drawn if given.
 
     Returns:
         View name -> base64 PNG. Every view but the image carries the reference's outline in white.
@@ -41,12 +51,28 @@ def panel_views(
     Raises:
         ValueError: If the arrays do not share one (H, W).
     """
-    shapes = {array.shape[-2:] for array in (image, reference, prediction, core, support)}
+    given = (image, reference, prediction, core, support)
+    shapes = {array.shape[-2:] for array in (*given, *([] if entropy is None else [entropy]))}
     if len(shapes) != 1:
         message = f"image, labels and masks must share one (H, W), got {sorted(shapes)}"
         raise ValueError(message)
+    grey, labels = enlarge(grey_values(image)), enlarge(reference)
+    pictures = {
+        name: overlay(grey, [enlarge(mask) for mask in layers], labels if layers else None)
+        for name, layers in _layers(reference, prediction, core, support).items()
+    }
+    if entropy is not None:
+        pictures["entropy"] = outlined(heat(enlarge(entropy), np.log(len(core) + 1)), labels)
+    pictures["errors"] = outlined(errors(grey, labels, enlarge(prediction)), labels)
+    return {name: base64.b64encode(png(one)).decode() for name, one in pictures.items()}
+
+
+def _layers(
+    reference: IntArray, prediction: IntArray, core: BoolArray, support: BoolArray
+) -> dict[str, Sequence[BoolArray]]:
+    """Name the masks that each view tints."""
     structures = range(1, len(core) + 1)
-    masks: dict[str, Sequence[BoolArray]] = {
+    return {
         "image": (),
         "reference": [reference == label for label in structures],
         "prediction": [prediction == label for label in structures],
@@ -54,13 +80,45 @@ def panel_views(
         "support": list(support),
         "uncertain": list(support & ~core),
     }
-    grey, labels = enlarge(grey_values(image)), enlarge(reference)
-    return {
-        name: base64.b64encode(
-            png(overlay(grey, [enlarge(mask) for mask in layers], labels if layers else None))
-        ).decode()
-        for name, layers in masks.items()
-    }
+
+
+def errors(grey: Picture, reference: IntArray, prediction: IntArray) -> Picture:
+    """Tint what was found, what is too much, what was missed and what was taken for another.
+
+    Args:
+        grey: (H, W).
+        reference: Labels (H, W).
+        prediction: Labels (H, W).
+
+    Returns:
+        (H, W, 3).
+    """
+    both = (reference > 0) & (prediction > 0)
+    kinds = (
+        (both & (reference == prediction), RIGHT),
+        ((prediction > 0) & (reference == 0), WRONG),
+        ((reference > 0) & (prediction == 0), LACKING),
+        (both & (reference != prediction), MISTAKEN),
+    )
+    picture = np.repeat(grey[..., None], 3, axis=-1).astype(np.float64)
+    for mask, colour in kinds:
+        picture[mask] = (1 - OPACITY) * picture[mask] + OPACITY * np.array(colour)
+    return np.rint(picture).astype(np.uint8)
+
+
+def heat(values: FloatArray, most: float) -> Picture:
+    """Draw numbers (H, W) from 0 to `most` as colours (H, W, 3), dark to light."""
+    share = np.clip(values / most, 0, 1)
+    stops = np.linspace(0, 1, len(HEAT))
+    channels = [np.interp(share, stops, [colour[c] for colour in HEAT]) for c in range(3)]
+    return np.asarray(np.rint(np.stack(channels, axis=-1)), np.uint8)
+
+
+def outlined(picture: Picture, labels: IntArray) -> Picture:
+    """Draw the outline of `labels` (H, W) into a copy of a picture (H, W, 3)."""
+    drawn = picture.copy()
+    drawn[outline(labels)] = REFERENCE
+    return drawn
 
 
 def grey_values(image: FloatArray) -> Picture:

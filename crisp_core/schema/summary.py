@@ -71,7 +71,8 @@ class GenerationSummary(Frozen):
 class Panel(Frozen):
     """Pictures of one case, made at the site and never sent: base64 PNG per view.
 
-    The views are image, reference, prediction, core, support, uncertain, in this order.
+    The views are image, reference, prediction, core, support, uncertain, entropy, errors, in this
+    order; older files lack the last two.
     """
 
     site: str

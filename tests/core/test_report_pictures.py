@@ -11,11 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from crisp_core.report.palette import REFERENCE, structure_colour
+from crisp_core.report.palette import (
+    LACKING,
+    MISTAKEN,
+    REFERENCE,
+    RIGHT,
+    WRONG,
+    structure_colour,
+)
 from crisp_core.report.pictures import (
     OPACITY,
     enlarge,
+    errors,
     grey_values,
+    heat,
     outline,
     overlay,
     panel_views,
@@ -87,13 +96,32 @@ def test_the_reference_is_outlined_in_every_view_but_the_image() -> None:
     reference[20:40, 20:40] = 1
     nothing = np.zeros((1, 64, 64), dtype=bool)
 
-    views = panel_views(image, reference, np.zeros_like(reference), nothing, nothing)
+    views = panel_views(image, reference, 0 * reference, nothing, nothing, entropy=image)
 
-    assert list(views) == ["image", "reference", "prediction", "core", "support", "uncertain"]
+    plain = ["image", "reference", "prediction", "core", "support", "uncertain"]
+    assert list(views) == [*plain, "entropy", "errors"]
     for name, view in views.items():
         picture = decode(base64.b64decode(view))
         assert picture.shape == (256, 256, 3)  # enlarged four times
         assert (picture[80, 100] == REFERENCE).all() == (name != "image")
+
+
+def test_errors_are_green_where_found_red_where_too_much_and_blue_where_missed() -> None:
+    reference = np.array([[1, 0, 1, 1, 0]])
+    prediction = np.array([[1, 1, 0, 2, 0]])
+
+    picture = errors(np.zeros((1, 5), np.uint8), reference, prediction)
+
+    colours = [RIGHT, WRONG, LACKING, MISTAKEN, (0, 0, 0)]
+    expected = [np.rint(OPACITY * np.array(colour)).tolist() for colour in colours]
+    assert picture[0].tolist() == expected
+
+
+def test_heat_runs_from_dark_to_light() -> None:
+    picture = heat(np.linspace(0, np.log(2), 20)[None], np.log(2)).astype(int).sum(axis=-1)[0]
+
+    assert (np.diff(picture) > 0).all()
+    assert picture[0] == 0
 
 
 def test_a_constant_image_is_black() -> None:
