@@ -23,6 +23,8 @@ from crisp_core.files.volumes import Volume
 from crisp_core.model.evidence import evidence_of
 from crisp_core.model.refine import Refinement
 from crisp_core.model.segmenter import Segmenter
+from crisp_core.numerics.artefacts import artefact_score
+from crisp_core.numerics.uncertainty import predictive_entropy
 from crisp_core.schema.messages import (
     CaseFigures,
     EvaluatePlan,
@@ -93,6 +95,7 @@ def _measure(
         chosen=refined.chosen + 1,
         evidence=evidence_of(refined),
         strata=strata_of(case, yardstick),
+        artefact=artefact_score(volume.array[0]),
         errors=answer.errors,
     )
     return MeasuredCase(figures, answer.bins, _slice(figures, volume, reference.array, native))
@@ -135,8 +138,9 @@ def _refined(
 def _slice(
     figures: CaseFigures, volume: Volume, reference: IntArray, answer: NativePass
 ) -> CaseSlice:
-    """Cut out the slice in which the reference is largest."""
-    place = int((reference > 0).sum(axis=(1, 2)).argmax())
+    """Cut out the slice in which the reference is largest, or what was found without one."""
+    shown = reference if reference.any() else answer.labels
+    place = int((shown > 0).sum(axis=(1, 2)).argmax())
     return CaseSlice(
         case=figures.case,
         dice=fmean(structure.dice for structure in figures.answer.structures.values()),
@@ -145,4 +149,5 @@ def _slice(
         prediction=answer.labels[place].copy(),
         core=answer.core[place].copy(),
         support=answer.support[place].copy(),
+        entropy=predictive_entropy(answer.probabilities[place]),
     )
