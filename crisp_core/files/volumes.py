@@ -5,12 +5,14 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from isal import igzip, igzip_lib
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import apply_read_scaling
 from nibabel.wrapstruct import WrapStructError
 
 from crisp_core.arrays import AnyArray, FloatArray, IntArray
@@ -74,7 +76,7 @@ def read_image(*paths: Path, frame: int | None = None) -> Volume:
                 where=f"file {path.name!r}",
                 fix="Resample the channels of a case onto one grid",
             )
-    return Volume(np.concatenate([part.array for part in parts]), grid)
+    return parts[0] if len(parts) == 1 else Volume(np.concatenate([p.array for p in parts]), grid)
 
 
 def read_labels(path: Path, frame: int | None = None) -> LabelVolume:
@@ -128,9 +130,10 @@ def _read_channels(path: Path, frame: int | None) -> Volume:
         raise _unexpected(path, "an image of 2, 3 or 4 axes", f"shape {values.shape}")
     grid = _grid(image, values.shape[:SPACE], path)
     channels = np.moveaxis(values, -1, 0) if values.ndim > SPACE else values[None]
-    return Volume(
-        np.stack([to_house(channel, grid) for channel in channels], dtype=np.float32), grid
-    )
+    array = np.empty((len(channels), *grid.shape), np.float32)
+    for target, channel in zip(array, channels, strict=True):
+        target[...] = to_house(channel, grid)
+    return Volume(array, grid)
 
 
 def _open(path: Path) -> nib.Nifti1Image:
@@ -146,6 +149,15 @@ def _open(path: Path) -> nib.Nifti1Image:
         raise _unreadable(error, path) from None
 
 
+def _stored(image: nib.Nifti1Image, frame: int | None) -> AnyArray:
+    """Return what the file holds, with slope and intercept applied; no copy otherwise."""
+    proxy: Any = image.dataobj
+    held = proxy.file_like.getbuffer()
+    raw = np.ndarray(proxy.shape, proxy.dtype, held, proxy.offset, order="F")
+    part = raw if frame is None else raw[..., frame]
+    return apply_read_scaling(part, proxy.slope, proxy.inter)
+
+
 def _values(image: nib.Nifti1Image, path: Path, frame: int | None) -> AnyArray:
     """Return the array with slope and intercept applied, without trailing axes of length 1."""
     if image.get_data_dtype().kind not in "iuf":
@@ -153,7 +165,7 @@ def _values(image: nib.Nifti1Image, path: Path, frame: int | None) -> AnyArray:
     if frame is not None and not (len(image.shape) == SPACE + 1 and 0 <= frame < image.shape[-1]):
         raise _unexpected(path, f"a fourth axis with a frame {frame}", f"shape {image.shape}")
     try:
-        values = np.asarray(image.dataobj if frame is None else image.dataobj[..., frame])
+        values = _stored(image, frame)
     except UNREADABLE as error:
         raise _unreadable(error, path) from None
     if values.size == 0:
