@@ -73,7 +73,7 @@ class Segmenter(nn.Module, ABC):
 
 def frame_of(x: torch.Tensor) -> torch.Tensor:
     """Return an empty map (B, 0, H, W): as the first skip it tells `decode` the input's size."""
-    return x.new_empty(len(x), 0, *x.shape[2:])
+    return x.new_empty(x.shape[0], 0, *x.shape[2:])
 
 
 @contextmanager
