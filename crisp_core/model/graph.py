@@ -28,6 +28,7 @@ class Answer(NamedTuple):
         chosen: int64 (), the pass that answers, from 0.
         changed: float32 (passes,), share of pixels with another label than in the pass before;
             the first is 1.
+        recursion_change: float32 (), 1 - Dice of the foregrounds of the first and the last pass.
     """
 
     probabilities: torch.Tensor
@@ -36,6 +37,7 @@ class Answer(NamedTuple):
     entropies: torch.Tensor
     chosen: torch.Tensor
     changed: torch.Tensor
+    recursion_change: torch.Tensor
 
 
 class OnePass(nn.Module):
@@ -94,13 +96,13 @@ class Recursion(nn.Module):
         """
         beside = neighbours[:, None, None, None]
         answer, hint = self._pass(images, None, noise[0], beside)
-        labels = answer.probabilities.argmax(dim=1)
+        labels = first = answer.probabilities.argmax(dim=1)
         for number in range(1, self.passes):
             after, hint = self._pass(images, hint, noise[number], beside)
             now = after.probabilities.argmax(dim=1)
             changed = (now != labels).float().mean()[None]
             answer, labels = self._joined(answer, after, changed, number), now
-        return answer
+        return answer._replace(recursion_change=_change(first > 0, labels > 0))
 
     def _pass(
         self,
@@ -127,6 +129,7 @@ class Recursion(nn.Module):
             guard_entropy(probabilities)[None],
             torch.zeros((), dtype=torch.int64),
             torch.ones(1),
+            torch.zeros(()),
         )
         return one, self._hint(core, support, ranks, beside)
 
@@ -153,6 +156,7 @@ class Recursion(nn.Module):
             torch.cat([before.entropies, after.entropies]),
             torch.where(better, torch.full((), number, dtype=torch.int64), before.chosen),
             torch.cat([before.changed, changed]),
+            before.recursion_change,
         )
 
 
@@ -185,6 +189,13 @@ def guard_entropy(probabilities: torch.Tensor) -> torch.Tensor:
     foreground = (1 - probabilities[:, 0]).sum(dtype=torch.float64)
     figure: torch.Tensor = entropy.sum(dtype=torch.float64) / foreground.clamp(min=floor)
     return figure.float()
+
+
+def _change(first: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """Return 1 - Dice of two masks as `model.evidence` does; two empty ones are the same."""
+    one, other = first.float(), last.float()
+    size = one.sum() + other.sum()
+    return torch.where(size > 0, 1 - 2 * (one * other).sum() / size.clamp(min=1), 0.0)
 
 
 def _log_odds(logits: torch.Tensor, first: int) -> torch.Tensor:

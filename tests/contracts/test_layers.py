@@ -43,6 +43,10 @@ PLANTS = {
         ("client/crisp_client/cases.py", "pynetdicom"),
         ("crisp_core/files/dicom/exchange.py", "dicomweb_client"),
     ],
+    "Two rooms run ONNX": [
+        ("client/crisp_client/prediction/predictor.py", "onnxruntime"),
+        ("crisp_core/files/export/write.py", "onnxruntime"),
+    ],
     "One room speaks to Prometheus": [
         ("client/crisp_client/monitoring/log.py", "prometheus_client"),
     ],

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from crisp_core.model.build import build_segmenter
+from crisp_core.model.evidence import evidence_of
 from crisp_core.model.graph import OnePass, Recursion, graded, guard_entropy
 from crisp_core.model.hinting import HintOptions, KeyedNoise
 from crisp_core.model.refine import Refinement, refine
@@ -76,6 +77,7 @@ def test_the_graph_answers_as_the_recursion_does(options: dict[str, Any], guarde
     assert int(ours.chosen) == theirs.chosen
     entropies = torch.tensor([one.entropy for one in theirs.passes])
     torch.testing.assert_close(ours.entropies, entropies, check_dtype=False)
+    assert float(ours.recursion_change) == pytest.approx(evidence_of(theirs).recursion_change)
     assert ours.changed[1:].tolist() == pytest.approx([one.changed for one in theirs.passes[1:]])
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from crisp_client.home import SiteHome
     from crisp_client.prediction.inputs import Source
     from crisp_client.prediction.log import PredictionLog
-    from crisp_client.prediction.predictor import Predictor
+    from crisp_client.prediction.protocol import Predictor
     from crisp_client.prediction.run import Options, Outcome
     from crisp_core.schema.released import ReleasedModel
 
@@ -34,7 +34,9 @@ SendOption = Annotated[
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="A run's folder, or its model.safetensors.")],
+    model: Annotated[
+        Path, typer.Argument(help="A run's folder, its weights, or an exported folder.")
+    ],
     image: Annotated[
         Path, typer.Argument(metavar="INPUT", help="A NIfTI file, a folder, or a DICOM series.")
     ],
@@ -86,6 +88,10 @@ def predict(
 
 
 def _predictor(model: Path, device: str, threads: int) -> Predictor:
+    from crisp_client.prediction.onnx_predictor import OnnxPredictor, is_exported
+
+    if is_exported(model):
+        return OnnxPredictor.of(model, threads)
     from crisp_client.device import workbench_of
     from crisp_client.prediction.predictor import TorchPredictor
     from crisp_core.files.released import read_released

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -19,19 +18,6 @@ from crisp_core.model.parameters import load_arrays
 from crisp_core.model.refine import Refinement
 from crisp_core.model.segmenter import Segmenter
 from crisp_core.schema.released import ReleasedModel
-
-
-class Predictor(Protocol):
-    """Whatever can answer for a released model."""
-
-    @property
-    def model(self) -> ReleasedModel:
-        """Whose answers they are."""
-        ...
-
-    def answer(self, case: Opened) -> Answer:
-        """Segment one image."""
-        ...
 
 
 @dataclass(frozen=True)

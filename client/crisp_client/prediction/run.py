@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from crisp_client.prediction.answer import structures_of, with_largest_component
@@ -15,7 +16,7 @@ from crisp_client.prediction.folder import is_answered, read_record, write_recor
 from crisp_client.prediction.formats import check_formats, write_format
 from crisp_client.prediction.inputs import Opened, Source, opened
 from crisp_client.prediction.log import PredictionLog
-from crisp_client.prediction.predictor import Predictor
+from crisp_client.prediction.protocol import Predictor
 from crisp_client.prediction.result import Result
 from crisp_core.errors import CrispError, UsageError
 from crisp_core.files.bids import subject_of, write_dataset
@@ -24,7 +25,7 @@ from crisp_core.model.risk import flag_of
 from crisp_core.schema.answer import AnswerRecord, DicomSource, Format
 from crisp_core.schema.released import ReleasedModel
 
-PACKAGES = ("crisp-fl", "torch", "numpy")
+PACKAGES = ("crisp-fl", "torch", "onnxruntime", "numpy")
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,17 @@ def _request(case: Opened, model: ReleasedModel, options: Options) -> AnswerReco
         largest_component=options.largest_component,
         formats=options.formats,
         labelmap=options.labelmap,
-        versions={name: version(name) for name in PACKAGES},
+        versions=dict(_versions()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=0.0,
     )
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    """Name what is installed: torch may be absent where an exported model answers."""
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            yield name, version(name)
 
 
 def _source_of(case: Opened) -> DicomSource | None:
