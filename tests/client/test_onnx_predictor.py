@@ -63,7 +63,8 @@ def test_evidence_is_that_of_the_network(share: float) -> None:
     support = core | (rng.random(core.shape) < share)
     probabilities = torch.nn.functional.one_hot(torch.from_numpy(labels), 3).movedim(-1, 1).float()
     masks = torch.from_numpy(core), torch.from_numpy(support)
-    one = Pass(probabilities, *masks, torch.zeros(0), None, 0.0, 0.0)
+    rest = {"hint": torch.zeros(0), "information": torch.zeros(0), "changed": None}
+    one = Pass(probabilities, *masks, **rest, entropy=0.0, noise_ratio=0.0)
 
     theirs = evidence_of(Refinement((one,), 0))
 
