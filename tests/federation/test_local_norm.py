@@ -169,6 +169,7 @@ def test_hints_are_made_and_used_with_a_sources_own_normalisation(tmp_path: Path
     assert [len(r.missing) for r in resumed.rounds] == [0, 0]
 
 
+@pytest.mark.long
 def test_a_network_without_batch_norm_makes_fedbn_fedavg_and_says_so(tmp_path: Path) -> None:
     group = {"norm": "group"}
     _, plain = finished(tmp_path, bn_study(tmp_path, "fedavg-group"), "fedavg")
