@@ -16,6 +16,14 @@ def test_selection_takes_the_better_worst_site_not_the_better_mean() -> None:
     assert select_generation(study(), [first, second]) == 2  # 0.60 beats 0.50; means 0.70 > 0.61
 
 
+def test_a_mean_that_hides_a_bad_hospital_is_not_selected() -> None:
+    hiding = {"east": evaluation("east", [0.90]), "north": evaluation("north", [0.50])}
+    even = {"east": evaluation("east", [0.80]), "north": evaluation("north", [0.80])}
+
+    assert select_generation(study(), [hiding, even]) == 2
+    assert select_generation(study(), [even, hiding]) == 1
+
+
 def test_the_last_generation_is_eligible_and_the_earlier_one_wins_a_tie() -> None:
     low, high = {"east": evaluation("east", [0.4])}, {"east": evaluation("east", [0.6])}
 
