@@ -6,15 +6,20 @@ Like `appearance`: one set of parameters per sample is drawn first and applied s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.nn import functional
+
+from crisp_core.arrays import FloatArray
 
 KNOTS = 128
 """Values of a tone curve, evenly spaced over [-1, 1]; straight lines between them."""
 SHIFT_POINTS = 10
 ZOOM_LEAST = 0.5
+HALF = 0.5
 LOW_FREQUENCIES = 0.1
 """Half the side of the square of frequencies that is mixed, as a share of the image's side."""
 TEXTURE_CHANNELS = 2
@@ -50,6 +55,7 @@ def draw_style(
     generator: torch.Generator,
     probability: float = 0.5,
     texture_probability: float = 0.0,
+    inversion_probability: float = 0.5,
 ) -> StyleDraw:
     """Draw parameters for `count` samples; each operation takes part with `probability`.
 
@@ -58,15 +64,16 @@ def draw_style(
         generator: Source of every draw, on the CPU.
         probability: Of each operation but the texture.
         texture_probability: Of the texture.
+        inversion_probability: That a Bezier curve turns dark into bright.
     """
     chosen = torch.rand(count, 5, generator=generator) < torch.tensor(
         [probability] * 4 + [texture_probability]
     )
     shifted = _histogram_curve(count, generator)
-    bent = _bezier_curve(count, generator)
+    bent = _bezier_curve(count, generator, inversion_probability)
     line = torch.linspace(-1, 1, KNOTS).expand(count, KNOTS)
     curve = torch.where(chosen[:, :1], shifted, line)
-    curve = torch.where(chosen[:, 1:2], _through(bent, curve), curve)
+    curve = torch.where(chosen[:, 1:2], _joined(bent, curve), curve)
     shares = torch.rand(count, 3, generator=generator)
     return StyleDraw(
         curve=curve,
@@ -109,16 +116,24 @@ def with_curve(images: torch.Tensor, curve: torch.Tensor) -> torch.Tensor:
         images: (B, ch, H, W).
         curve: (B, K), values at K even steps from -1 to 1.
     """
-    values = curve.to(images)
-    last = values.shape[1] - 1
-    flat = images.flatten(1)
-    inside = flat.clamp(-1, 1)
-    place = (inside + 1) * (last / 2)
-    left = place.to(torch.int64).clamp_(max=last - 1)
-    start = values.gather(1, left)
-    rise = values.diff(dim=1).gather(1, left)
-    mapped = start.addcmul_(rise, place - left).add_(flat).sub_(inside)
-    return mapped.view_as(images)
+    straight = torch.linspace(-1, 1, curve.shape[1])
+    result = images.clone()
+    for index in torch.nonzero((curve != straight.to(curve)).any(dim=1)).flatten().tolist():
+        result[index] = _through(curve[index].to(images), images[index].flatten()).view_as(
+            images[index]
+        )
+    return result
+
+
+def _through(curve: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Map values (N,) through one curve (K,)."""
+    last = len(curve) - 1
+    inside = values.clamp(-1, 1)
+    place = (inside + 1).mul_(last / 2)
+    left = place.to(torch.int32).clamp_(max=last - 1)
+    place.sub_(left)
+    start, rise = curve.index_select(0, left), curve.diff().index_select(0, left)
+    return start.addcmul_(rise, place).add_(values).sub_(inside)
 
 
 def with_low_resolution(images: torch.Tensor, zoom: torch.Tensor) -> torch.Tensor:
@@ -130,14 +145,41 @@ def with_low_resolution(images: torch.Tensor, zoom: torch.Tensor) -> torch.Tenso
     """
     result = images.clone()
     for index in torch.nonzero(zoom < 1).flatten().tolist():
-        height, width = images.shape[-2:]
-        size = (
-            max(1, round(height * float(zoom[index]))),
-            max(1, round(width * float(zoom[index]))),
-        )
-        small = functional.interpolate(images[index : index + 1], size=size, mode="nearest-exact")
-        result[index] = functional.interpolate(small, size=(height, width), mode="bicubic")[0]
+        rows, columns = (_taps(side, float(zoom[index]), images) for side in images.shape[-2:])
+        turned = _coarse_rows(images[index], *rows).transpose(1, 2).contiguous()
+        result[index] = _coarse_rows(turned, *columns).transpose(1, 2)
     return result
+
+
+def _coarse_rows(planes: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Sum four rows of (ch, H, W) for every row."""
+    total = planes.index_select(1, places[0]).mul_(weights[0][:, None])
+    for place, weight in zip(places[1:], weights[1:], strict=True):
+        total.addcmul_(planes.index_select(1, place), weight[:, None])
+    return total
+
+
+def _taps(length: int, zoom: float, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (4, length): the rows that are kept around each row, and what each counts."""
+    count = max(1, round(length * zoom))
+    kept = ((np.arange(count) + HALF) * (length / count)).astype(np.int64)  # under its centre
+    place = (np.arange(length) + HALF) * (count / length) - HALF
+    first = np.floor(place)
+    near = first.astype(np.int64) + np.arange(-1, 3)[:, None]
+    rows = torch.from_numpy(kept[near.clip(0, count - 1)])
+    return rows.to(like.device), torch.from_numpy(_cubic(place - first)).to(like)
+
+
+def _cubic(t: FloatArray, a: float = -0.75) -> FloatArray:
+    """Return (4, N): weights of the rows at -1, 0, 1, 2 for a place `t` in [0, 1).
+
+    Source:
+        Keys, "Cubic Convolution Interpolation for Digital Image Processing", IEEE TASSP 1981,
+        equation 8; a = -0.75 as in torch.
+    """
+    near = [((a + 2) * d - (a + 3)) * d * d + 1 for d in (t, 1 - t)]
+    far = [((a * d - 5 * a) * d + 8 * a) * d - 4 * a for d in (1 + t, 2 - t)]
+    return np.stack([far[0], near[0], near[1], far[1]])
 
 
 def with_frequencies(
@@ -154,22 +196,32 @@ def with_frequencies(
         Yang and Soatto, "FDA: Fourier Domain Adaptation for Semantic Segmentation", CVPR 2020,
         equation 3, with the blend of Liu et al., "FedDG", CVPR 2021, equation 2.
     """
-    chosen = torch.nonzero(mix > 0).flatten()
+    chosen = torch.nonzero(mix.to(images.device) > 0).flatten()
     if not len(chosen):
         return images
     height, width = images.shape[-2:]
     reach = int(LOW_FREQUENCIES * min(height, width))
-    spectrum = torch.fft.rfft2(images)
-    rows = torch.cat([torch.arange(reach + 1), torch.arange(height - reach, height)])
-    low = spectrum[:, :, rows, : reach + 1]
+    rows = torch.complex(*_waves(height, range(-reach, reach + 1), images))
+    columns = torch.cat(_waves(width, range(reach + 1), images))
+    low = rows @ torch.complex(*(images @ columns.T).chunk(2, dim=-1))
     amplitude = low.abs()
     share = mix.to(images)[chosen].view(-1, 1, 1, 1)
-    mixed = torch.lerp(amplitude[chosen], amplitude[partner.to(chosen.device)[chosen]], share)
-    blended = torch.polar(mixed, low[chosen].angle())
-    spectrum[chosen[:, None], :, rows, : reach + 1] = blended.transpose(1, 2)
-    result = images.clone()
-    result[chosen] = torch.fft.irfft2(spectrum[chosen], s=(height, width))
-    return result
+    own, other = amplitude[chosen], amplitude[partner.to(images.device)[chosen]]
+    gain = (other - own).mul_(share).div_(own.clamp_min(_TINY))
+    twice = images.new_full((reach + 1,), 2.0)
+    twice[0] = 1.0  # the other half of a real image's spectrum is this one's mirror image
+    back = rows.conj().T @ (low[chosen] * (gain * twice / (height * width)))
+    change = torch.cat([back.real, back.imag], dim=-1) @ columns
+    return images.index_add(0, chosen, change)
+
+
+def _waves(
+    length: int, frequencies: range, like: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return real and imaginary part (frequencies, length) of these rows of the Fourier matrix."""
+    cycles = torch.tensor([*frequencies])[:, None] * torch.arange(length) % length
+    turn = torch.arange(length, dtype=torch.float64) * (-2 * math.pi / length)
+    return turn.cos()[cycles].to(like), turn.sin()[cycles].to(like)
 
 
 def with_texture(images: torch.Tensor, share: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
@@ -183,26 +235,45 @@ def with_texture(images: torch.Tensor, share: torch.Tensor, seeds: torch.Tensor)
     """
     result = images.clone()
     for index in torch.nonzero(share > 0).flatten().tolist():
-        image = images[index].unsqueeze(1)  # channels are neighbouring slices: one network for all
+        image = images[index]
         answer = _random_network(image, torch.Generator().manual_seed(int(seeds[index])))
-        answer = answer * (image.norm() / answer.norm().clamp_min(_TINY))
-        result[index] = torch.lerp(image, answer, float(share[index])).squeeze(1)
+        answer *= image.norm() / answer.norm().clamp_min(_TINY)
+        result[index] = torch.lerp(image, answer, float(share[index]))
     return result
 
 
 def _random_network(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Return (ch, 1, H, W) through convolutions of random size 1 or 3 and random weights."""
+    """Return (ch, H, W) through convolutions of random size 1 or 3 and random weights.
+
+    The channels are neighbouring slices: one network for all of them.
+    """
     widths = [1, *[TEXTURE_CHANNELS] * (TEXTURE_LAYERS - 1), 1]
-    answer = image
+    maps = [image]
     for layer in range(TEXTURE_LAYERS):
         side = 1 + 2 * int(torch.randint(2, (1,), generator=generator))
         shape = (widths[layer + 1], widths[layer], side, side)
-        weights = torch.randn(shape, generator=generator).to(image)
-        shift = torch.randn(widths[layer + 1], generator=generator).to(image)
-        answer = functional.conv2d(answer, weights, shift, padding=side // 2)
+        weights = torch.randn(shape, generator=generator).tolist()
+        shifts = torch.randn(widths[layer + 1], generator=generator).tolist()
+        padded = [functional.pad(one, (side // 2,) * 4) for one in maps]
+        maps = [_convolved(padded, w, shift) for w, shift in zip(weights, shifts, strict=True)]
         if layer < TEXTURE_LAYERS - 1:
-            answer = functional.leaky_relu(answer, _LEAK)
-    return answer
+            maps = [functional.leaky_relu_(one, _LEAK) for one in maps]
+    return maps[0]
+
+
+def _convolved(
+    padded: list[torch.Tensor], weights: list[list[list[float]]], shift: float
+) -> torch.Tensor:
+    """Sum shifted copies of maps (ch, h, w): for one or two maps faster than a convolution."""
+    side = len(weights[0])
+    height, width = (length - side + 1 for length in padded[0].shape[-2:])
+    total = padded[0].new_full((len(padded[0]), height, width), shift)
+    for one, kernel in zip(padded, weights, strict=True):
+        for row, line in enumerate(kernel):
+            for column, weight in enumerate(line):
+                part = one[:, row : row + height, column : column + width]
+                total.add_(part, alpha=weight)
+    return total
 
 
 def _histogram_curve(count: int, generator: torch.Generator) -> torch.Tensor:
@@ -216,11 +287,13 @@ def _histogram_curve(count: int, generator: torch.Generator) -> torch.Tensor:
     for place in range(1, SHIFT_POINTS - 1):
         low, high = points[:, place - 1], points[:, place + 1]
         points[:, place] = low + (high - low) * draws[:, place]
-    return _through(points, torch.linspace(-1, 1, KNOTS).repeat(count, 1))
+    return _joined(points, torch.linspace(-1, 1, KNOTS).repeat(count, 1))
 
 
-def _bezier_curve(count: int, generator: torch.Generator) -> torch.Tensor:
-    """Return (count, KNOTS): a rising cubic Bezier curve, mirrored (dark for bright) half the time.
+def _bezier_curve(
+    count: int, generator: torch.Generator, inversion_probability: float
+) -> torch.Tensor:
+    """Return (count, KNOTS): a rising cubic Bezier curve, or its mirror image (dark for bright).
 
     Source:
         Zhou et al., "Models Genesis", MICCAI 2019, section 3 (non-linear transformation).
@@ -235,10 +308,11 @@ def _bezier_curve(count: int, generator: torch.Generator) -> torch.Tensor:
     right = torch.searchsorted(x.contiguous(), steps).clamp(1, KNOTS - 1)
     x0, x1, y0, y1 = (side.gather(1, place) for side in (x, y) for place in (right - 1, right))
     curve = y0 + (y1 - y0) * ((steps - x0) / (x1 - x0).clamp_min(_TINY)).clamp(0, 1)
-    mirrored = torch.rand(count, 1, generator=generator) < 1 / 2
+    mirrored = torch.rand(count, 1, generator=generator) < inversion_probability
     return torch.where(mirrored, -curve, curve)
 
 
-def _through(curve: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Map (B, N) values in [-1, 1] through (B, K) curves."""
-    return with_curve(values[:, None, None], curve)[:, 0, 0]
+def _joined(curves: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Map each row of values (B, N) in [-1, 1] through its own curve of (B, K)."""
+    pairs = zip(curves, values, strict=True)
+    return torch.stack([_through(curve, row) for curve, row in pairs])

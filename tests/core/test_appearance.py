@@ -36,12 +36,29 @@ def part(draw: AppearanceDraw, index: int) -> AppearanceDraw:
     return replace(draw, **{f.name: getattr(draw, f.name)[[index]] for f in fields(draw)})
 
 
-def test_gamma_two_squares_the_half_range() -> None:
-    x = torch.tensor([-1.0, 0.0, 1.0]).reshape(1, 1, 1, 3)
+def gamma_by_the_book(x: np.ndarray, gamma: float, side: int) -> np.ndarray:
+    u = (side * x + 1) / 2
+    bent = side * np.sign(u) * np.abs(u) ** gamma
+    return (bent - bent.mean()) / bent.std() * x.std() + x.mean()
 
-    bent = with_gamma(x, torch.tensor([2.0]))
 
-    assert bent.flatten().tolist() == [-1, 2 * 0.5**2 - 1, 1]
+@pytest.mark.parametrize("side", [1, -1])
+def test_gamma_bends_one_half_of_the_range_and_keeps_mean_and_spread(side: int) -> None:
+    x = images(count=2)
+
+    bent = with_gamma(x, torch.tensor([2.0, 1.0]), torch.tensor([float(side), 1.0]))
+
+    expected = gamma_by_the_book(x[0].double().numpy(), 2.0, side)
+    np.testing.assert_allclose(bent[0], expected, atol=1e-5)
+    assert torch.equal(bent[1], x[1])
+
+
+def test_a_gamma_never_changes_which_of_two_voxels_is_brighter() -> None:
+    x = torch.linspace(-1, 1, 108).reshape(1, 1, 12, 9)
+
+    for side in (1.0, -1.0):
+        bent = with_gamma(x, torch.tensor([1.4]), torch.tensor([side]))
+        assert (bent.flatten().diff() > 0).all()
 
 
 def test_contrast_stretches_about_the_mean_of_the_sample() -> None:

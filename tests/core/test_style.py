@@ -6,9 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from crisp_core.numerics.style import (
     KNOTS,
+    LOW_FREQUENCIES,
     StyleDraw,
     apply_style,
     draw_style,
@@ -116,6 +118,35 @@ def test_low_resolution_halves_the_number_of_different_columns() -> None:
 
     assert coarse.shape == x.shape
     assert coarse[0, 0].diff(dim=1).abs().mean() < x[0, 0].diff(dim=1).abs().mean() / 1.5
+
+
+@pytest.mark.parametrize("zoom", [0.5, 0.77])
+def test_low_resolution_agrees_with_torch(zoom: float) -> None:
+    x = images(count=1)
+    size = (round(24 * zoom), round(20 * zoom))
+    small = functional.interpolate(x, size=size, mode="nearest-exact")
+
+    coarse = with_low_resolution(x, torch.tensor([zoom]))
+
+    expected = functional.interpolate(small, size=(24, 20), mode="bicubic")
+    torch.testing.assert_close(coarse, expected, atol=1e-5, rtol=0)
+
+
+def test_mixing_a_block_agrees_with_the_whole_transform() -> None:
+    x, share = images(count=2), 0.6
+    spectra, reach = torch.fft.fft2(x), int(LOW_FREQUENCIES * 20)
+    amplitude = spectra.abs().clone()
+    rows = [*range(reach + 1), *range(24 - reach, 24)]
+    columns = [*range(reach + 1), *range(20 - reach, 20)]
+    block = torch.meshgrid(torch.tensor(rows), torch.tensor(columns), indexing="ij")
+    own, other = spectra[0].abs()[:, *block], spectra[1].abs()[:, *block]
+    amplitude[0][:, *block] = (1 - share) * own + share * other
+
+    mixed = with_frequencies(x, torch.tensor([1, 1]), torch.tensor([share, 0.0]))
+
+    expected = torch.fft.ifft2(torch.polar(amplitude[0], spectra[0].angle())).real
+    torch.testing.assert_close(mixed[0], expected, atol=1e-5, rtol=0)
+    assert torch.equal(mixed[1], x[1])
 
 
 def test_a_texture_keeps_the_norm_at_full_share_and_all_at_none() -> None:
