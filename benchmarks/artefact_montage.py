@@ -18,6 +18,7 @@ from crisp_core.arrays import AnyArray, FloatArray
 from crisp_core.files.phantom_cohort import KINDS
 from crisp_core.numerics import appearance, style
 from crisp_core.numerics.corrupt import CORRUPTIONS, SEVERITIES, corrupt
+from crisp_core.numerics.histogram import foreground_histogram, matched
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference" / "artefacts"
 TILE = (120, 120)
@@ -74,7 +75,7 @@ def _appearance(part: str) -> Change:
     def change(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         drawn = appearance.draw_appearance(len(images), generator=generator, probability=1.0)
         return {
-            "gamma": lambda: appearance.with_gamma(images, drawn.gamma),
+            "gamma": lambda: appearance.with_gamma(images, drawn.gamma, drawn.gamma_side),
             "contrast and brightness": lambda: appearance.with_contrast(
                 images, drawn.contrast, drawn.brightness
             ),
@@ -105,6 +106,15 @@ def _style(part: str) -> Change:
     return change
 
 
+def _matched(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Match another hospital's foreground: its scanner's curve is a drawn one here."""
+    curves = style.draw_style(
+        len(images), generator=generator, probability=1.0, inversion_probability=0.0
+    ).curve
+    other = style.with_curve(images, curves[:1].expand(len(images), -1))
+    return matched(images, foreground_histogram(other).sum(0))
+
+
 CHANGES: Mapping[str, Change] = MappingProxyType(
     {
         **{
@@ -120,6 +130,7 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
                 "random texture",
             )
         },
+        "histogram matching": _matched,
     }
 )
 

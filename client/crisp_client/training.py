@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -15,14 +16,15 @@ from crisp_client.device import Workbench
 from crisp_client.hints import TrainingHints
 from crisp_core.arrays import Parameters
 from crisp_core.errors import DivergedError
+from crisp_core.model.mixing import mixing
 from crisp_core.model.segmenter import Segmenter
 from crisp_core.model.step import StepFigures, StepOptions, accumulate_gradients
-from crisp_core.numerics.appearance import apply_appearance, draw_appearance
 from crisp_core.numerics.geometry import apply_affine, draw_affine, null_fill
 from crisp_core.numerics.hints import uncertainty_region
+from crisp_core.numerics.mixstyle import draw_mix
 from crisp_core.numerics.randomness import keyed_generator, keyed_normal
+from crisp_core.numerics.recipes import RECIPES, apply_look, draw_look
 from crisp_core.numerics.schedule import learning_rate
-from crisp_core.numerics.style import apply_style, draw_style
 from crisp_core.schema.messages import TrainFigures, TrainPlan
 from crisp_core.schema.study import Study
 
@@ -66,7 +68,7 @@ def train_round(
     optimizer.register_step_pre_hook(_drawn_back(optimizer, study.training.proximal))
     optimizer.register_step_pre_hook(_corrected(segmenter, correction))
     segmenter.train()
-    with bench.seeded(study.seed, *key, "dropout"):
+    with bench.seeded(study.seed, *key, "dropout"), _mixing(segmenter, study, key):
         steps = [_step(segmenter, optimizer, source, number, bench) for number in _numbers(plan)]
     last = steps[-1]
     return TrainFigures(
@@ -116,6 +118,17 @@ def _drawn_back(optimizer: torch.optim.Optimizer, strength: float) -> Callable[.
                 weight.grad.add_(weight.detach() - start, alpha=strength)
 
     return hook
+
+
+def _mixing(
+    segmenter: Segmenter, study: Study, key: tuple[str | int, ...]
+) -> AbstractContextManager[None]:
+    """Mix feature statistics where the study wants it, from a stream of its own."""
+    probability = study.training.mixstyle
+    if not probability:
+        return nullcontext()
+    generator = keyed_generator(study.seed, *key, "mixstyle")
+    return mixing(segmenter, lambda n: draw_mix(n, generator=generator, probability=probability))
 
 
 def _numbers(plan: TrainPlan) -> range:
@@ -216,17 +229,9 @@ class BatchSource:
         if self._hinted:
             hints = apply_affine(hints, affine, fill=null_fill(hints.shape[1] // 2))
         labels = apply_affine(labels[:, None], affine, mode="nearest")[:, 0]
-        look = draw_appearance(len(images), generator=self._generator)
-        return self._restyled(apply_appearance(images, look)), hints, labels
-
-    def _restyled(self, images: torch.Tensor) -> torch.Tensor:
-        """Change style as well where the study wants it: textures only in "full"."""
-        augmentation = self.site.study.training.augmentation
-        if augmentation == "conventional":
-            return images
-        texture = HALF if augmentation == "full" else 0.0
-        style = draw_style(len(images), generator=self._generator, texture_probability=texture)
-        return apply_style(images, style)
+        recipe = RECIPES[self.site.study.training.augmentation]
+        look = draw_look(recipe, len(images), generator=self._generator)
+        return apply_look(images, look), hints, labels
 
     def _region(self, hints: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """Where the squeeze acts: support without core for binary hints, everywhere for ranks."""

@@ -40,6 +40,11 @@ class Segmenter(nn.Module, ABC):
     def decode(self, skips: Maps, features: torch.Tensor) -> torch.Tensor:
         """Turn skips and features into logits (B, K, H, W)."""
 
+    @property
+    def style_stages(self) -> tuple[nn.Module, ...]:
+        """The modules that complete the first two resolutions; empty where they are not known."""
+        return ()
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits (B, K, H, W) of inputs (B, input_channels, H, W)."""
         return self.decode(*self.encode(x))

@@ -45,6 +45,11 @@ class SmallSegmenter(Segmenter):
         for layer in (self.skip, self.context.whole, self.context.project, self.head):
             _initialise(layer)
 
+    @property
+    def style_stages(self) -> tuple[nn.Module, ...]:
+        """Half and a quarter of the input's size."""
+        return self.shallow, self.deep[1]
+
     def encode(self, x: torch.Tensor) -> tuple[Maps, torch.Tensor]:
         """Return skips [(B, 0, H, W), (B, width, H/2, W/2)] and features (B, 4 width, H/8, W/8)."""
         shallow = self.shallow(x)

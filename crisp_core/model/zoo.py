@@ -22,6 +22,11 @@ SKIP_LEVELS = {
     "MAnet": ALL_SKIPS,
 }
 """Which of the encoder's maps each decoder reads besides the deepest; level l is H / 2^l."""
+STYLE_STAGES = {
+    "MobileNetV2Encoder": ("features.1", "features.3"),
+    "ResNetEncoder": ("layer1", "layer2"),
+}
+"""Modules of an encoder at the end of its first two stages, by the encoder's class."""
 STRIDE = 32
 """Heights and widths are padded to a multiple of this, and logits cropped back."""
 
@@ -52,6 +57,12 @@ class ZooSegmenter(Segmenter):
         self.decoder = network.decoder
         self.head = network.segmentation_head
         self._skip_levels = SKIP_LEVELS[architecture]
+
+    @property
+    def style_stages(self) -> tuple[nn.Module, ...]:
+        """Known for two families of encoders."""
+        paths = STYLE_STAGES.get(type(self.encoder).__name__, ())
+        return tuple(self.encoder.get_submodule(path) for path in paths)
 
     def encode(self, x: torch.Tensor) -> tuple[Maps, torch.Tensor]:
         """Return skips [(B, 0, H, W), one map for each level that is read] and deepest features."""

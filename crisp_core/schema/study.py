@@ -104,6 +104,8 @@ class TrainingConfig(Frozen):
     augmentation: Literal["none", "conventional", "frequency-style", "full"] = "conventional"
     proximal: Annotated[float, Field(ge=0)] = 0.0
     """mu of FedProx: how strongly a site's weights are drawn back to those it was sent."""
+    mixstyle: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability that a batch's features take one another's statistics after two stages."""
 
 
 class CrispConfig(Frozen):
