@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from benchmarks.findings import Findings, cpu_seconds, median, publish
-from crisp_core.numerics import appearance, style
+from crisp_core.numerics import appearance, style, tone
 from crisp_core.numerics.histogram import foreground_histogram, matched
 from crisp_core.numerics.recipes import RECIPES, Look, Recipe, apply_look, draw_look
 
@@ -43,7 +43,7 @@ def operations(x: torch.Tensor, look: Look) -> Mapping[str, Callable[[], object]
         "blur": lambda: appearance.with_blur(x, a.blur_sigma_voxels),
         "noise": lambda: appearance.with_noise(x, a.noise_sd, a.noise_seed),
         "low frequencies": lambda: style.with_frequencies(x, s.partner, s.mix),
-        "tone curve": lambda: style.with_curve(x, s.curve),
+        "tone curve": lambda: tone.with_curve(x, s.curve),
         "low resolution": lambda: style.with_low_resolution(x, s.zoom),
         "random texture": lambda: style.with_texture(x, s.texture, s.texture_seed),
         "histogram matching": lambda: matched(x, reference),

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from benchmarks.phantom_montage import canonical, square
 from crisp_core.arrays import AnyArray, FloatArray
 from crisp_core.files.phantom_cohort import KINDS
-from crisp_core.numerics import appearance, style
+from crisp_core.numerics import appearance, style, tone
 from crisp_core.numerics.corrupt import CORRUPTIONS, SEVERITIES, corrupt
 from crisp_core.numerics.histogram import foreground_histogram, matched
 
@@ -93,7 +93,7 @@ def _style(part: str) -> Change:
             len(images), generator=generator, probability=1.0, texture_probability=1.0
         )
         return {
-            "tone curve (histogram shift, then Bezier)": lambda: style.with_curve(
+            "tone curve (histogram shift, then Bezier)": lambda: tone.with_curve(
                 images, drawn.curve
             ),
             "low resolution": lambda: style.with_low_resolution(images, drawn.zoom),
@@ -111,7 +111,7 @@ def _matched(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     curves = style.draw_style(
         len(images), generator=generator, probability=1.0, inversion_probability=0.0
     ).curve
-    other = style.with_curve(images, curves[:1].expand(len(images), -1))
+    other = tone.with_curve(images, curves[:1].expand(len(images), -1))
     return matched(images, foreground_histogram(other).sum(0))
 
 

@@ -14,10 +14,8 @@ import torch
 from torch.nn import functional
 
 from crisp_core.arrays import FloatArray
+from crisp_core.numerics.tone import KNOTS, bezier_curve, histogram_curve, joined, with_curve
 
-KNOTS = 128
-"""Values of a tone curve, evenly spaced over [-1, 1]; straight lines between them."""
-SHIFT_POINTS = 10
 ZOOM_LEAST = 0.5
 HALF = 0.5
 LOW_FREQUENCIES = 0.1
@@ -69,11 +67,11 @@ def draw_style(
     chosen = torch.rand(count, 5, generator=generator) < torch.tensor(
         [probability] * 4 + [texture_probability]
     )
-    shifted = _histogram_curve(count, generator)
-    bent = _bezier_curve(count, generator, inversion_probability)
+    shifted = histogram_curve(count, generator)
+    bent = bezier_curve(count, generator, inversion_probability)
     line = torch.linspace(-1, 1, KNOTS).expand(count, KNOTS)
     curve = torch.where(chosen[:, :1], shifted, line)
-    curve = torch.where(chosen[:, 1:2], _joined(bent, curve), curve)
+    curve = torch.where(chosen[:, 1:2], joined(bent, curve), curve)
     shares = torch.rand(count, 3, generator=generator)
     return StyleDraw(
         curve=curve,
@@ -107,33 +105,6 @@ def apply_style(images: torch.Tensor, draw: StyleDraw) -> torch.Tensor:
     changed = with_texture(changed, draw.texture, draw.texture_seed)
     changed = with_curve(changed, draw.curve)
     return with_low_resolution(changed, draw.zoom)
-
-
-def with_curve(images: torch.Tensor, curve: torch.Tensor) -> torch.Tensor:
-    """Map intensities through each sample's tone curve; outside [-1, 1] they move with its ends.
-
-    Args:
-        images: (B, ch, H, W).
-        curve: (B, K), values at K even steps from -1 to 1.
-    """
-    straight = torch.linspace(-1, 1, curve.shape[1])
-    result = images.clone()
-    for index in torch.nonzero((curve != straight.to(curve)).any(dim=1)).flatten().tolist():
-        result[index] = _through(curve[index].to(images), images[index].flatten()).view_as(
-            images[index]
-        )
-    return result
-
-
-def _through(curve: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Map values (N,) through one curve (K,)."""
-    last = len(curve) - 1
-    inside = values.clamp(-1, 1)
-    place = (inside + 1).mul_(last / 2)
-    left = place.to(torch.int32).clamp_(max=last - 1)
-    place.sub_(left)
-    start, rise = curve.index_select(0, left), curve.diff().index_select(0, left)
-    return start.addcmul_(rise, place).add_(values).sub_(inside)
 
 
 def with_low_resolution(images: torch.Tensor, zoom: torch.Tensor) -> torch.Tensor:
@@ -274,47 +245,3 @@ def _convolved(
                 part = one[:, row : row + height, column : column + width]
                 total.add_(part, alpha=weight)
     return total
-
-
-def _histogram_curve(count: int, generator: torch.Generator) -> torch.Tensor:
-    """Return (count, KNOTS): control points moved at random between their neighbours, in order.
-
-    Source:
-        MONAI, RandHistogramShift.
-    """
-    points = torch.linspace(-1, 1, SHIFT_POINTS).repeat(count, 1)
-    draws = torch.rand(count, SHIFT_POINTS, generator=generator)
-    for place in range(1, SHIFT_POINTS - 1):
-        low, high = points[:, place - 1], points[:, place + 1]
-        points[:, place] = low + (high - low) * draws[:, place]
-    return _joined(points, torch.linspace(-1, 1, KNOTS).repeat(count, 1))
-
-
-def _bezier_curve(
-    count: int, generator: torch.Generator, inversion_probability: float
-) -> torch.Tensor:
-    """Return (count, KNOTS): a rising cubic Bezier curve, or its mirror image (dark for bright).
-
-    Source:
-        Zhou et al., "Models Genesis", MICCAI 2019, section 3 (non-linear transformation).
-    """
-    inner = torch.rand(count, 2, 2, generator=generator).sort(dim=1).values  # (count, point, axis)
-    ends = torch.tensor([0.0, 1.0]).view(1, 2, 1).expand(count, 2, 2)
-    points = torch.cat([ends[:, :1], inner, ends[:, 1:]], dim=1)
-    t = torch.linspace(0, 1, KNOTS)
-    weights = torch.stack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
-    x, y = (2 * torch.einsum("kt,bk->bt", weights, points[..., axis]) - 1 for axis in (0, 1))
-    steps = torch.linspace(-1, 1, KNOTS).repeat(count, 1)
-    right = torch.searchsorted(x.contiguous(), steps).clamp(1, KNOTS - 1)
-    x0, x1, y0, y1 = (side.gather(1, place) for side in (x, y) for place in (right - 1, right))
-    curve = y0 + (y1 - y0) * ((steps - x0) / (x1 - x0).clamp_min(_TINY)).clamp(0, 1)
-    mirrored = torch.rand(count, 1, generator=generator) < inversion_probability
-    return torch.where(mirrored, -curve, curve)
-
-
-def _joined(curves: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Map each row of values (B, N) in [-1, 1] through its own curve of (B, K)."""
-    last = curves.shape[1] - 1
-    place = (values.clamp(-1, 1) + 1) * (last / 2)
-    left = place.long().clamp_(max=last - 1)
-    return curves.gather(1, left).addcmul(curves.diff(dim=1).gather(1, left), place - left)

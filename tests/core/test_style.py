@@ -9,16 +9,15 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from crisp_core.numerics.style import (
-    KNOTS,
     LOW_FREQUENCIES,
     StyleDraw,
     apply_style,
     draw_style,
-    with_curve,
     with_frequencies,
     with_low_resolution,
     with_texture,
 )
+from crisp_core.numerics.tone import KNOTS, with_curve
 
 seeds = st.integers(0, 10**6)
 
