@@ -58,9 +58,9 @@ def site_sheet(results: Sequence[SiteResult]) -> Sheet:
     return Sheet(
         "sites",
         "Every site, all structures",
-        (*named(("Site", "Role", "Split")), *_counts(), *map(_metric, metrics), *_empties()),
+        (*named(("Site", "Role")), *map(_metric, metrics), *_counts(), *named(("Split",))),
         tuple(
-            (words(r.site), words(r.role), words(r.split), *_row(r.overall, metrics))
+            (words(r.site), words(r.role), *_row(r.overall, metrics), words(r.split))
             for r in results
         ),
         CELLS,
@@ -74,7 +74,7 @@ def structure_sheet(results: Sequence[SiteResult]) -> Sheet:
     return Sheet(
         "structures",
         "Every site, structure by structure",
-        (*named(("Site", "Structure")), *_counts(), *map(_metric, metrics), *_empties()),
+        (*named(("Site", "Structure")), *map(_metric, metrics), *_counts()),
         tuple((words(r.site), words(row.structure), *_row(row, metrics)) for r, row in rows),
         CELLS,
     )
@@ -259,17 +259,13 @@ def _metric(metric: Metric) -> Heading:
 
 
 def _counts() -> tuple[Heading, ...]:
-    return named(("Cases", "Patients"), kind="count")
-
-
-def _empties() -> tuple[Heading, ...]:
-    return named(("Missed", "Both empty"), kind="count")
+    return named(("Missed", "Both empty", "Cases", "Patients"), kind="count")
 
 
 def _row(row: StructureRow, metrics: Sequence[Metric]) -> Iterator[Entry]:
-    yield from map(Entry, (row.case_count, row.patient_count))
     yield from (interval_entry(row.metrics[metric.key]) for metric in metrics)
-    yield from map(Entry, (row.missed_count, row.absent_count))
+    counts = (row.missed_count, row.absent_count, row.case_count, row.patient_count)
+    yield from map(Entry, counts)
 
 
 def _change(key: str, label: str) -> Heading:

@@ -131,9 +131,7 @@ def test_the_table_shows_the_hand_computed_means() -> None:
         for name in summary.study.classes:
             figures = [one.answer.structures[name] for one in cases]
             dice, hd95 = fmean(f.dice for f in figures), fmean(f.hd95_mm for f in figures)
-            assert re.search(
-                rf"{name} \d+ \d+ {dice:.3f} ± [\d.]+ [\d.]+ to [\d.]+ {hd95:.1f} ±", text
-            )
+            assert re.search(rf"{name} {dice:.3f} ± [\d.]+ [\d.]+ to [\d.]+ {hd95:.1f} ±", text)
 
 
 def test_a_name_with_a_tag_in_it_is_text() -> None:
