@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import (
     CaseFigures,
     Evaluation,
@@ -257,6 +258,35 @@ def run_summary(*, shift: float = 0.0, seed: int = 0, warnings: tuple[str, ...] 
             {"line": 2, "event": "update", "site": "vendor-b", "bytes": 1_402_113, "round": 1},
         ),
     )
+
+
+def bare_summary() -> RunSummary:
+    """Return the run as a version wrote it whose sites sent the required figures alone."""
+    summary = run_summary()
+    final = {
+        site: own.model_copy(
+            update={"reliability": None, "cases": tuple(map(bare_case, own.cases))}
+        )
+        for site, own in summary.final.items()
+    }
+    return summary.model_copy(update={"final": final, "risk": None})
+
+
+def bare_case(one: CaseFigures) -> CaseFigures:
+    """Leave out every figure of a case that is not required."""
+
+    def old(value: Frozen, **deeper: object) -> dict[str, object]:
+        fields = type(value).model_fields.items()
+        required = {name: getattr(value, name) for name, f in fields if f.is_required()}
+        return {**required, **deeper}
+
+    recursions = tuple(
+        RecursionFigures.model_validate(
+            old(each, structures={name: old(f) for name, f in each.structures.items()})
+        )
+        for each in one.recursions
+    )
+    return CaseFigures.model_validate(old(one, recursions=recursions))
 
 
 def risk_rule() -> RiskRule:

@@ -68,7 +68,9 @@ def foreground_ml(case: CaseFigures) -> float | None:
 
 def _strata(summary: RunSummary, members: Sequence[Member]) -> dict[str, Words]:
     """Name every stratum and how a case gets its word."""
-    validation = summary.generations[summary.selected_generation - 1].validation
+    made = {generation.generation: generation for generation in summary.generations}
+    selected = made.get(summary.selected_generation)
+    validation = selected.validation if selected else {}
     told = dict.fromkeys(name for _, case in members for name in case.strata)
     return {
         **{name: partial(_told, name) for name in told},

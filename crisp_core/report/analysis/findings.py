@@ -14,10 +14,11 @@ from crisp_core.report.analysis.calibration import (
 from crisp_core.report.analysis.coverage import MEASURES, Coverage, coverage_sheet, coverages
 from crisp_core.report.analysis.flags import Flags, flag_sheet, flags
 from crisp_core.report.analysis.ranks import RankStability, rank_sheet, rank_stabilities
-from crisp_core.report.analysis.strata import Cell, cells, strata_sheet
+from crisp_core.report.analysis.strata import strata_sheet
 from crisp_core.report.analysis.taxonomy import Errors, error_sheet, errors
 from crisp_core.report.analysis.volumes import Agreement, agreement_sheet, agreements
 from crisp_core.report.sheets.sheet import Sheet
+from crisp_core.report.strata import StratumRow, strata_rows
 from crisp_core.schema.risk import RiskRule
 from crisp_core.schema.summary import RunSummary
 
@@ -32,7 +33,7 @@ class Findings:
     coverages: tuple[Coverage, ...]
     ranks: tuple[RankStability, ...]
     agreements: tuple[Agreement, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[StratumRow, ...]
     errors: tuple[Errors, ...]
 
     @property
@@ -64,7 +65,7 @@ def findings(summary: RunSummary, sites: Sequence[str]) -> Findings:
         coverages=coverages(summary, sites),
         ranks=rank_stabilities(summary, sites),
         agreements=agreements(summary, sites),
-        cells=cells(summary, sites),
+        cells=strata_rows(summary),
         errors=errors(summary, sites),
     )
 
