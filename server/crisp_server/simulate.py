@@ -26,7 +26,7 @@ from crisp_server.events import failure_in
 from crisp_server.simulation.engine import run_flower_simulation
 from crisp_server.simulation.inline import run_inline
 from crisp_server.store import RunFolder, unwritable
-from crisp_server.summary import panels_of, summarise
+from crisp_server.summary import summarise
 
 Engine = Literal["inline", "flower"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -175,7 +175,7 @@ def reported(run: RunFolder) -> RunSummary:
     summary = summarise(run)
     write_released(run.path, released_of(summary))
     try:
-        write_report(summary, run.path, panels_of(run))
+        write_report(summary, run.path)
     except OSError as error:
         raise unwritable(run.path, error) from error
     return summary

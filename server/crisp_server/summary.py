@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -10,7 +9,7 @@ from crisp_core.errors import RunStateError
 from crisp_core.model.risk import fitted_rule
 from crisp_core.schema.manifest import Progress
 from crisp_core.schema.study import Study
-from crisp_core.schema.summary import GenerationSummary, Panel, RunSummary
+from crisp_core.schema.summary import GenerationSummary, RunSummary
 from crisp_server.admission import COMPARABLE
 from crisp_server.holdout import select_generation
 from crisp_server.store import RunFolder
@@ -61,13 +60,6 @@ def summarise(run: RunFolder) -> RunSummary:
         ),
         risk=fitted_rule(validation.values(), study.evaluation.catch_rate),
     )
-
-
-def panels_of(run: RunFolder) -> tuple[Panel, ...]:
-    """Read the pictures that the sites of a simulation keep; empty where they are elsewhere."""
-    found = sorted((run.path / "sites").glob("*/panels.json"))
-    rows = [row for path in found for row in json.loads(path.read_text())]
-    return tuple(Panel.model_validate(row) for row in rows)
 
 
 def _generations(progress: Progress) -> list[GenerationSummary]:
