@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,9 +15,11 @@ from crisp_core.files.dicom.masks import read_mask
 from crisp_core.files.dicom.measurements import Verdict, measurement_report
 from crisp_core.files.dicom.origin import Origin, write_object
 from crisp_core.files.dicom.segmentation import segmentation
-from crisp_core.files.dicom.series import Series, read_series
+from crisp_core.files.dicom.series import Series, read_phases, read_series
 from crisp_core.files.dicom.structures import structure_set
 
+SHARED = Path(os.environ.get("CRISP_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+SUNNYBROOK = SHARED / "sunnybrook_dicom"
 NAMES = ("LV", "MYO")
 COLOURS = ((230, 159, 0), (86, 180, 233))
 ORIGIN = Origin("answer", "tiny", "ab" * 32, "0.1.0")
@@ -182,3 +185,24 @@ def test_a_series_without_a_space_of_its_own_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="a frame of reference"):
         segmentation(of, ring(of, empty=True), NAMES, COLOURS, ORIGIN)
+
+
+@pytest.mark.data
+@needs_validator
+@pytest.mark.skipif(not SUNNYBROOK.is_dir(), reason="the shared data sets are not there")
+def test_real_images_give_objects_without_an_error_of_their_own(tmp_path: Path) -> None:
+    """The files' UIDs have leading zeros; results must repeat those to refer to them."""
+    folder = min(path for path in SUNNYBROOK.iterdir() if path.is_dir())
+    of = read_phases(folder / "dicom")[0]
+    labels = ring(of)
+
+    for made in (
+        segmentation(of, labels, NAMES, COLOURS, ORIGIN),
+        structure_set(of, labels, NAMES, COLOURS, ORIGIN),
+        report(of, labels),
+    ):
+        path = written(tmp_path, made)
+        assert [line for line in complaints(path) if "Leading zeroes" not in line] == []
+    for kind in (segmentation, structure_set):
+        path = written(tmp_path, kind(of, labels, NAMES, COLOURS, ORIGIN))
+        assert np.array_equal(read_mask(path, of, {"LV": 1, "MYO": 2}).array, labels)

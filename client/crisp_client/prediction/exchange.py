@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crisp_client.home import SiteHome
-from crisp_client.pacs.fetch import fetch, send
-from crisp_client.pacs.places import place_named
+from crisp_client.pacs.fetch import Fetched, fetch, send
+from crisp_client.pacs.places import DicomwebPlace, DimsePlace, place_named
 from crisp_client.pacs.query import question_of
 from crisp_client.prediction.inputs import Source
-from crisp_core.errors import DataError, UsageError
+from crisp_core.errors import ConnectionFailedError, DataError, UsageError
 
 IMAGES = ("CT", "MR")
 NAME_LETTERS = 12
@@ -35,19 +35,28 @@ def sources_of_study(
         DataError: If there is no series of images.
     """
     place = place_named(home.pacs, pacs)
-    found = 0
-    for series in fetch(place, question_of(study_uid, None, ()), folder):
-        uid = series.folder.name
-        if series.modality in IMAGES and series_uid in {None, uid}:
-            found += 1
-            yield Source(name_of(uid), (series.folder,), True, uid)
-    if not found:
+    fetched = [one.folder for kind in IMAGES for one in _of_kind(place, study_uid, kind, folder)]
+    wanted = [one for one in fetched if series_uid in {None, one.name}]
+    yield from (Source(name_of(one.name), (one,), True, one.name) for one in wanted)
+    if not wanted:
         raise DataError(
             expected=f"a series of {' or '.join(IMAGES)}",
             got="none",
             where=f"the study in {pacs}",
             fix="Name another study, or another --series",
         )
+
+
+def _of_kind(
+    place: DicomwebPlace | DimsePlace, study_uid: str, kind: str, folder: Path
+) -> list[Fetched]:
+    """Fetch the series of one modality: masks and reports of the study stay where they are."""
+    try:
+        return list(fetch(place, question_of(study_uid, None, (), kind), folder))
+    except ConnectionFailedError as error:
+        if error.got == "none":
+            return []
+        raise
 
 
 def name_of(series_uid: str) -> str:

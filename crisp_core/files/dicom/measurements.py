@@ -28,6 +28,7 @@ from pydicom.sr.coding import Code
 from crisp_core.files.dicom.meanings import meaning_of
 from crisp_core.files.dicom.origin import MAKER, SERIES_NUMBERS, Origin, source_images
 from crisp_core.files.dicom.series import Series
+from crisp_core.files.dicom.values import quiet
 
 OURS = "99CRISP"
 """Scheme of the codes that no published vocabulary has."""
@@ -51,6 +52,7 @@ class Verdict:
     reasons: Mapping[str, str]
 
 
+@quiet()
 def measurement_report(
     series: Series,
     segmented: Dataset,

@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, generate_uid
+from pydicom.valuerep import DA, TM
 
 from crisp_core.arrays import AnyArray
 from crisp_core.errors import DataError
 from crisp_core.files.atomic import write_bytes
 from crisp_core.files.dicom.series import Series
+from crisp_core.files.dicom.values import quiet
 from crisp_core.files.orientation import to_file
 
 MAKER = "CRISP-FL"
+DATES = {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM}
 SERIES_NUMBERS = {"segmentation": 9101, "structures": 9102, "report": 9103}
 
 
@@ -46,6 +49,7 @@ class Origin:
         return self.model_hash[:12]
 
 
+@quiet()
 def source_images(series: Series) -> list[Dataset]:
     """Read the headers of the series' files, in the order of its slices, each file once.
 
@@ -60,7 +64,20 @@ def source_images(series: Series) -> list[Dataset]:
             fix="Write NIfTI instead, or export the series again",
         )
     paths = dict.fromkeys(series.files)
-    return [dcmread(path, stop_before_pixels=True) for path in paths]
+    images = [_with_sound_dates(dcmread(path, stop_before_pixels=True)) for path in paths]
+    for image in images:  # some anonymisers give each image of one space a space of its own
+        image.FrameOfReferenceUID = series.facts.frame_of_reference_uid
+    return images
+
+
+def _with_sound_dates(image: Dataset) -> Dataset:
+    """Empty what results would take over and is no date or time, such as a birth on 00000000."""
+    for keyword, kind in DATES.items():
+        try:
+            kind(image.get(keyword, ""))
+        except ValueError:
+            setattr(image, keyword, "")
+    return image
 
 
 def stored_slices(array: AnyArray, series: Series) -> AnyArray:
@@ -68,6 +85,7 @@ def stored_slices(array: AnyArray, series: Series) -> AnyArray:
     return np.ascontiguousarray(to_file(array, series.volume.grid).transpose(2, 1, 0))
 
 
+@quiet()
 def write_object(path: Path, dataset: Dataset) -> None:
     """Write a DICOM object, atomically.
 

@@ -22,11 +22,13 @@ from crisp_core.files.dicom.origin import (
     stored_slices,
 )
 from crisp_core.files.dicom.series import Series
+from crisp_core.files.dicom.values import quiet
 
 SCHEME = "SCT"
 Colour = tuple[int, int, int]
 
 
+@quiet()
 def segmentation(
     series: Series,
     labels: IntArray,

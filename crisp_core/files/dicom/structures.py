@@ -26,6 +26,7 @@ from crisp_core.files.dicom.origin import (
 )
 from crisp_core.files.dicom.series import Series
 from crisp_core.files.dicom.stacking import Plane
+from crisp_core.files.dicom.values import quiet
 from crisp_core.numerics.contours import outlines
 
 STUDY_COMPONENT = "1.2.840.10008.3.1.2.3.1"
@@ -42,6 +43,7 @@ OF_THE_STUDY = (
 Colour = tuple[int, int, int]
 
 
+@quiet()
 def structure_set(
     series: Series,
     labels: IntArray,
