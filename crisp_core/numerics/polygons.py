@@ -29,7 +29,7 @@ def filled(polygons: Sequence[FloatArray], shape: tuple[int, int]) -> BoolArray:
 
     Examples:
         >>> square = np.array([[0.5, 0.5], [0.5, 2.5], [2.5, 2.5], [2.5, 0.5]])
-        >>> filled([square], (4, 4)).sum()
+        >>> int(filled([square], (4, 4)).sum())
         4
     """
     crossings = np.zeros((shape[0], shape[1] + 1), np.int64)
