@@ -18,7 +18,7 @@ from federation.hosts import needs_hosts
 
 from crisp_core.trust.ledger import Ledger, verify
 
-pytestmark = [pytest.mark.flower, pytest.mark.slow, pytest.mark.timeout(900), needs_hosts]
+pytestmark = [pytest.mark.flower, pytest.mark.long, pytest.mark.timeout(900), needs_hosts]
 
 ATTACKER = "west"
 OVERSIZE_BYTES = 64_000_000
