@@ -32,6 +32,7 @@ def answered(folder: Path, place: Path, *names, **options) -> Outcome:
     return outcome
 
 
+@pytest.mark.slow
 def test_a_dicom_series_is_answered_in_every_format_and_all_agree(tmp_path: Path) -> None:
     place = save(tmp_path / "heart", series_of(phantom(5, 20, 24)))
 
