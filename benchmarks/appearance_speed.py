@@ -20,7 +20,7 @@ NOTES = (
     "CPU time of the process on one thread, medians of interleaved repeats, 10 x 1 x 256 x 256.",
     "Single operations: every sample takes part. A recipe: draws and applies as training does.",
     "Chains: every sample takes part in every operation.",
-    "Measured beside other work, load about 10 on 2 cores: shared caches lengthen CPU time too.",
+    "Neighbours on the machine lengthen CPU time too: compare the load with the cores.",
 )
 
 

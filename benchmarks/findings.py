@@ -96,11 +96,12 @@ def _status_mb(key: str) -> float:
 def publish(findings: Findings) -> None:
     """Write the findings as JSON and as a Markdown page, and print the page."""
     RESULTS.mkdir(exist_ok=True)
-    page = _page(findings)
+    machine = _machine()
+    page = _page(findings, machine)
     content = {
         "title": findings.title,
         "command": _command(),
-        "machine": _machine(),
+        "machine": machine,
         "rows": [dict(row) for row in findings.rows],
         "notes": list(findings.notes),
     }
@@ -109,11 +110,11 @@ def publish(findings: Findings) -> None:
     print(page)
 
 
-def _page(findings: Findings) -> str:
+def _page(findings: Findings, machine: Mapping[str, str | int]) -> str:
     columns = list(findings.rows[0])
     lines = [columns, ["---"] * len(columns)]
     lines += [[_cell(row.get(column)) for column in columns] for row in findings.rows]
-    machine = ", ".join(f"{key} {value}" for key, value in _machine().items())
+    facts = ", ".join(f"{key} {value}" for key, value in machine.items())
     return "\n".join(
         [
             f"# {findings.title}",
@@ -121,7 +122,7 @@ def _page(findings: Findings) -> str:
             *(f"| {' | '.join(line)} |" for line in lines),
             "",
             *(f"- {note}" for note in findings.notes),
-            f"- Machine: {machine}.",
+            f"- Machine: {facts}.",
             f"- Made by `{_command()}`.",
             "",
         ]
@@ -144,6 +145,7 @@ def _machine() -> dict[str, str | int]:
     return {
         "processor": platform.machine(),
         "cores": os.cpu_count() or 1,
+        "load average": f"{os.getloadavg()[0]:.1f}",
         "torch threads": torch.get_num_threads(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "numpy", "scipy")},

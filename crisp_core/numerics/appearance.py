@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
-from torch.nn import functional
+
+from crisp_core.numerics.samples import changed, rows_around, weighted_rows
 
 BIAS_ORDER = 3
 BIAS_POWERS = tuple(
@@ -84,7 +86,7 @@ def apply_appearance(images: torch.Tensor, draw: AppearanceDraw) -> torch.Tensor
         draw: One set of parameters per sample.
 
     Returns:
-        A new array of the same shape and dtype; the neutral draw changes no more than rounding.
+        A new array of the same shape and dtype; the neutral draw changes nothing.
 
     Raises:
         ValueError: If the draw is for another number of samples.
@@ -92,11 +94,14 @@ def apply_appearance(images: torch.Tensor, draw: AppearanceDraw) -> torch.Tensor
     if len(images) != len(draw.gamma):
         message = f"{len(images)} samples but {len(draw.gamma)} sets of parameters"
         raise ValueError(message)
-    changed = with_bias_field(images, draw.bias)
-    changed = with_gamma(changed, draw.gamma, draw.gamma_side)
-    changed = with_contrast(changed, draw.contrast, draw.brightness)
-    changed = with_blur(changed, draw.blur_sigma_voxels)
-    return with_noise(changed, draw.noise_sd, draw.noise_seed)
+    return changed(
+        images,
+        (_lit, _polynomials(draw.bias)),
+        (_bent, draw.gamma, draw.gamma_side),
+        (_stretched, draw.contrast, draw.brightness),
+        (_blurred, draw.blur_sigma_voxels),
+        (_noisy, draw.noise_sd, draw.noise_seed),
+    )
 
 
 def with_gamma(images: torch.Tensor, gamma: torch.Tensor, side: torch.Tensor) -> torch.Tensor:
@@ -107,32 +112,14 @@ def with_gamma(images: torch.Tensor, gamma: torch.Tensor, side: torch.Tensor) ->
     Source:
         Isensee et al., "nnU-Net", Nature Methods 2021, supplementary note 4 (gamma).
     """
-    chosen = torch.nonzero(gamma.to(images.device) != 1).flatten()
-    if not len(chosen):
-        return images
-    signs = _per_sample(side.to(images)[chosen], images)
-    before = images.index_select(0, chosen)
-    u = (before * signs).add_(1).mul_(0.5)
-    bent = u.abs().log_().mul_(_per_sample(gamma.to(images)[chosen], images)).exp_().copysign_(u)
-    middle, spread = _mean_and_spread(before)
-    own_middle, own_spread = _mean_and_spread(bent)
-    gain = signs * spread / own_spread.clamp_min(_TINY)
-    return images.index_copy(0, chosen, bent.mul_(gain).add_(middle - own_middle * gain))
-
-
-def _mean_and_spread(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (B, 1, 1, 1) each; two plain sums, as torch's own std_mean is ten times as slow."""
-    middle = images.mean(dim=(1, 2, 3), keepdim=True)
-    return middle, (images - middle).square_().mean(dim=(1, 2, 3), keepdim=True).sqrt_()
+    return changed(images, (_bent, gamma, side))
 
 
 def with_contrast(
     images: torch.Tensor, contrast: torch.Tensor, brightness: torch.Tensor
 ) -> torch.Tensor:
     """Stretch around the sample's mean and add a constant."""
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    gain, offset = _per_sample(contrast, images), _per_sample(brightness, images)
-    return images * gain + (mean * (1 - gain) + offset)
+    return changed(images, (_stretched, contrast, brightness))
 
 
 def with_bias_field(images: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -142,52 +129,81 @@ def with_bias_field(images: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         images: (B, ch, H, W).
         bias: (B, 9), coefficients of `BIAS_POWERS` (row power, column power) on [-1, 1].
     """
-    table = images.new_zeros(len(images), BIAS_ORDER + 1, BIAS_ORDER + 1)
-    table[:, [i for i, _ in BIAS_POWERS], [j for _, j in BIAS_POWERS]] = bias.to(images)
-    rows, columns = (
-        torch.linspace(-1, 1, side, device=images.device, dtype=images.dtype)[:, None]
-        ** torch.arange(BIAS_ORDER + 1, device=images.device)
-        for side in images.shape[-2:]
-    )
-    field = (rows @ table @ columns.T).exp_().unsqueeze(1)
-    return (images + 1).mul_(field).sub_(1)
+    return changed(images, (_lit, _polynomials(bias)))
 
 
 def with_blur(images: torch.Tensor, sigma_voxels: torch.Tensor) -> torch.Tensor:
     """Blur each sample with its own Gaussian; sigma 0 leaves a sample as it is.
 
-    Each kernel reaches three of its own sigmas; edges are repeated. Sums of shifted copies: a
-    sample fits a processor's cache, and kernels this small cost a convolution more.
+    Each kernel reaches three of its own sigmas; edges are repeated.
     """
-    result = images.clone()
-    for index in torch.nonzero(sigma_voxels > 0).flatten().tolist():
-        sigma = float(sigma_voxels[index])
-        radius = math.ceil(3 * sigma)
-        weights = [math.exp(-0.5 * (k / sigma) ** 2) for k in range(-radius, radius + 1)]
-        kernel = [weight / sum(weights) for weight in weights]
-        padded = functional.pad(images[index : index + 1], (radius,) * 4, mode="replicate")[0]
-        result[index] = _weighted_shifts(_weighted_shifts(padded, kernel, dim=1), kernel, dim=2)
-    return result
-
-
-def _weighted_shifts(planes: torch.Tensor, kernel: list[float], dim: int) -> torch.Tensor:
-    """Sum shifted copies along one axis, which becomes shorter by the kernel's reach."""
-    length = planes.shape[dim] - len(kernel) + 1
-    total = planes.narrow(dim, 0, length) * kernel[0]
-    for place, weight in enumerate(kernel[1:], start=1):
-        total.add_(planes.narrow(dim, place, length), alpha=weight)
-    return total
+    return changed(images, (_blurred, sigma_voxels))
 
 
 def with_noise(images: torch.Tensor, sd: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
     """Add Gaussian noise from each sample's own seed, drawn on the CPU whatever the device."""
-    result = images.clone()
-    for index in torch.nonzero(sd > 0).flatten().tolist():
-        generator = torch.Generator().manual_seed(int(seeds[index]))
-        noise = torch.randn(images.shape[1:], generator=generator)
-        result[index] += float(sd[index]) * noise.to(images)
-    return result
+    return changed(images, (_noisy, sd, seeds))
 
 
-def _per_sample(values: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    return values.to(images).view(-1, 1, 1, 1)
+def _polynomials(bias: torch.Tensor) -> torch.Tensor:
+    """Return (B, 4, 4): the coefficients (B, 9) by row power and column power."""
+    tables = bias.new_zeros(len(bias), BIAS_ORDER + 1, BIAS_ORDER + 1)
+    tables[:, [i for i, _ in BIAS_POWERS], [j for _, j in BIAS_POWERS]] = bias
+    return tables
+
+
+@lru_cache(maxsize=16)
+def _powers(length: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Return (length, 4): powers 0 to 3 of even steps over [-1, 1]."""
+    steps = torch.linspace(-1, 1, length, device=device, dtype=dtype)
+    return steps[:, None] ** torch.arange(BIAS_ORDER + 1, device=device)
+
+
+def _lit(image: torch.Tensor, polynomial: torch.Tensor) -> None:
+    if not polynomial.any():
+        return
+    rows, columns = (_powers(side, image.dtype, image.device) for side in image.shape[1:])
+    field = (rows @ polynomial.to(image) @ columns.T).exp_()
+    image.add_(1).mul_(field).sub_(1)
+
+
+def _bent(image: torch.Tensor, gamma: float, side: float) -> None:
+    if gamma == 1:
+        return
+    u = (image * (side / 2)).add_(0.5)
+    bent = u.abs().log_().mul_(gamma).exp_().copysign_(u)
+    bent.sub_(bent.mean())
+    middle = image.mean()
+    gain = side * image.sub_(middle).norm() / bent.norm().clamp_min(_TINY)
+    torch.mul(bent, gain, out=image).add_(middle)
+
+
+def _stretched(image: torch.Tensor, contrast: float, brightness: float) -> None:
+    if contrast == 1 and brightness == 0:
+        return
+    offset = image.mean() * (1 - contrast) + brightness
+    image.mul_(contrast).add_(offset)
+
+
+def _blurred(image: torch.Tensor, sigma_voxels: float) -> None:
+    """Weigh rows, then sum shifted copies: for kernels this small a convolution costs more."""
+    if sigma_voxels <= 0:
+        return
+    radius = math.ceil(3 * sigma_voxels)
+    weights = [math.exp(-0.5 * (k / sigma_voxels) ** 2) for k in range(-radius, radius + 1)]
+    kernel = [weight / sum(weights) for weight in weights]
+    height, width = image.shape[1:]
+    places = rows_around(height, radius, image.device).clamp(0, height - 1)
+    rows = weighted_rows(image, places, image.new_tensor(kernel).expand(places.shape))
+    left, right = (edge.expand(-1, -1, radius) for edge in (rows[..., :1], rows[..., -1:]))
+    padded = torch.cat([left, rows, right], dim=2)
+    torch.mul(padded.narrow(2, 0, width), kernel[0], out=image)
+    for place, weight in enumerate(kernel[1:], start=1):
+        image.add_(padded.narrow(2, place, width), alpha=weight)
+
+
+def _noisy(image: torch.Tensor, sd: float, seed: int) -> None:
+    if sd <= 0:
+        return
+    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed))
+    image.add_(noise.to(image), alpha=sd)

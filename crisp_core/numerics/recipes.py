@@ -10,7 +10,7 @@ from typing import TypeAlias
 import torch
 
 from crisp_core.numerics.appearance import AppearanceDraw, apply_appearance, draw_appearance
-from crisp_core.numerics.style import StyleDraw, apply_style, draw_style
+from crisp_core.numerics.style import StyleDraw, draw_style, restyle
 
 Plain: TypeAlias = Sequence[float] | Sequence[Sequence[float]]
 
@@ -88,7 +88,9 @@ def apply_look(images: torch.Tensor, look: Look) -> torch.Tensor:
     Raises:
         ValueError: If the look is for another number of samples.
     """
-    return apply_style(apply_appearance(images, look.appearance), look.style)
+    changed = apply_appearance(images, look.appearance)
+    restyle(changed, look.style)
+    return changed
 
 
 def _plain(draw: AppearanceDraw | StyleDraw) -> dict[str, Plain]:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from crisp_core.arrays import FloatArray
-from crisp_core.numerics.tone import KNOTS, bezier_curve, histogram_curve, joined, with_curve
+from crisp_core.numerics.samples import change, changed, convolved, weighted_rows
+from crisp_core.numerics.tone import KNOTS, bezier_curve, histogram_curve, joined, mapped
 
 ZOOM_LEAST = 0.5
 HALF = 0.5
@@ -22,6 +22,15 @@ LOW_FREQUENCIES = 0.1
 """Half the side of the square of frequencies that is mixed, as a share of the image's side."""
 TEXTURE_CHANNELS = 2
 TEXTURE_LAYERS = 4
+_A = -0.75
+CUBIC = np.array(
+    [[0, 1, 0, 0], [_A, 0, -_A, 0], [-2 * _A, -_A - 3, 2 * _A + 3, _A], [_A, _A + 2, -_A - 2, -_A]]
+)
+"""Weights of the rows at -1, 0, 1, 2 for a place t in [0, 1): (1, t, t^2, t^3) times this.
+
+Keys, "Cubic Convolution Interpolation for Digital Image Processing", IEEE TASSP 1981, equation 8;
+a = -0.75 as in torch.
+"""
 _LEAK = 0.2
 _TINY = 1e-12
 
@@ -93,18 +102,28 @@ def apply_style(images: torch.Tensor, draw: StyleDraw) -> torch.Tensor:
         draw: One set of parameters per sample.
 
     Returns:
-        A new array of the same shape and dtype; the neutral draw changes no more than rounding.
+        A new array of the same shape and dtype; the neutral draw changes nothing.
 
     Raises:
         ValueError: If the draw is for another number of samples.
     """
+    result = images.clone(memory_format=torch.contiguous_format)
+    restyle(result, draw)
+    return result
+
+
+def restyle(images: torch.Tensor, draw: StyleDraw) -> None:
+    """Do what `apply_style` does, in place, to contiguous images."""
     if len(images) != len(draw.zoom):
         message = f"{len(images)} samples but {len(draw.zoom)} sets of parameters"
         raise ValueError(message)
-    changed = with_frequencies(images, draw.partner, draw.mix)
-    changed = with_texture(changed, draw.texture, draw.texture_seed)
-    changed = with_curve(changed, draw.curve)
-    return with_low_resolution(changed, draw.zoom)
+    _mix_frequencies(images, draw.partner, draw.mix)
+    change(
+        images,
+        (_textured, draw.texture, draw.texture_seed),
+        (mapped, draw.curve),
+        (_coarsened, draw.zoom),
+    )
 
 
 def with_low_resolution(images: torch.Tensor, zoom: torch.Tensor) -> torch.Tensor:
@@ -114,43 +133,30 @@ def with_low_resolution(images: torch.Tensor, zoom: torch.Tensor) -> torch.Tenso
         Isensee et al., "nnU-Net", Nature Methods 2021, supplementary note 4 (simulation of low
         resolution).
     """
-    result = images.clone()
-    for index in torch.nonzero(zoom < 1).flatten().tolist():
-        rows, columns = (_taps(side, float(zoom[index]), images) for side in images.shape[-2:])
-        turned = _coarse_rows(images[index], *rows).transpose(1, 2).contiguous()
-        result[index] = _coarse_rows(turned, *columns).transpose(1, 2)
-    return result
+    return changed(images, (_coarsened, zoom))
 
 
-def _coarse_rows(planes: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Sum four rows of (ch, H, W) for every row."""
-    total = planes.index_select(1, places[0]).mul_(weights[0][:, None])
-    for place, weight in zip(places[1:], weights[1:], strict=True):
-        total.addcmul_(planes.index_select(1, place), weight[:, None])
-    return total
+def _coarsened(image: torch.Tensor, zoom: float) -> None:
+    if zoom >= 1:
+        return
+    height, width = image.shape[1:]
+    taps = _taps(height, zoom, image)
+    turned = weighted_rows(image, *taps).transpose(1, 2)
+    columns = weighted_rows(turned, *(taps if width == height else _taps(width, zoom, image)))
+    image.copy_(columns.transpose(1, 2))
 
 
 def _taps(length: int, zoom: float, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (4, length): the rows that are kept around each row, and what each counts."""
+    """Return (length, 4): the rows that are kept around each row, and what each counts."""
     count = max(1, round(length * zoom))
     kept = ((np.arange(count) + HALF) * (length / count)).astype(np.int64)  # under its centre
     place = (np.arange(length) + HALF) * (count / length) - HALF
     first = np.floor(place)
-    near = first.astype(np.int64) + np.arange(-1, 3)[:, None]
+    near = first.astype(np.int64)[:, None] + np.arange(-1, 3)
+    t = place - first
+    weights = np.stack([np.ones(length), t, t * t, t * t * t], axis=1) @ CUBIC
     rows = torch.from_numpy(kept[near.clip(0, count - 1)])
-    return rows.to(like.device), torch.from_numpy(_cubic(place - first)).to(like)
-
-
-def _cubic(t: FloatArray, a: float = -0.75) -> FloatArray:
-    """Return (4, N): weights of the rows at -1, 0, 1, 2 for a place `t` in [0, 1).
-
-    Source:
-        Keys, "Cubic Convolution Interpolation for Digital Image Processing", IEEE TASSP 1981,
-        equation 8; a = -0.75 as in torch.
-    """
-    near = [((a + 2) * d - (a + 3)) * d * d + 1 for d in (t, 1 - t)]
-    far = [((a * d - 5 * a) * d + 8 * a) * d - 4 * a for d in (1 + t, 2 - t)]
-    return np.stack([far[0], near[0], near[1], far[1]])
+    return rows.to(like.device), torch.from_numpy(weights).to(like)
 
 
 def with_frequencies(
@@ -167,32 +173,77 @@ def with_frequencies(
         Yang and Soatto, "FDA: Fourier Domain Adaptation for Semantic Segmentation", CVPR 2020,
         equation 3, with the blend of Liu et al., "FedDG", CVPR 2021, equation 2.
     """
-    chosen = torch.nonzero(mix.to(images.device) > 0).flatten()
-    if not len(chosen):
-        return images
-    height, width = images.shape[-2:]
-    reach = int(LOW_FREQUENCIES * min(height, width))
-    rows = torch.complex(*_waves(height, range(-reach, reach + 1), images))
-    columns = torch.cat(_waves(width, range(reach + 1), images))
-    low = rows @ torch.complex(*(images @ columns.T).chunk(2, dim=-1))
-    amplitude = low.abs()
-    share = mix.to(images)[chosen].view(-1, 1, 1, 1)
-    own, other = amplitude[chosen], amplitude[partner.to(images.device)[chosen]]
-    gain = (other - own).mul_(share).div_(own.clamp_min(_TINY))
-    twice = images.new_full((reach + 1,), 2.0)
-    twice[0] = 1.0  # the other half of a real image's spectrum is this one's mirror image
-    back = rows.conj().T @ (low[chosen] * (gain * twice / (height * width)))
-    change = torch.cat([back.real, back.imag], dim=-1) @ columns
-    return images.index_add(0, chosen, change)
+    result = images.clone(memory_format=torch.contiguous_format)
+    _mix_frequencies(result, partner, mix)
+    return result
 
 
-def _waves(
-    length: int, frequencies: range, like: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return real and imaginary part (frequencies, length) of these rows of the Fourier matrix."""
+def _mix_frequencies(images: torch.Tensor, partner: torch.Tensor, mix: torch.Tensor) -> None:
+    shares = {
+        index: (other, share)
+        for index, (other, share) in enumerate(zip(partner.tolist(), mix.tolist(), strict=True))
+        if share > 0 and other != index
+    }
+    if not shares:
+        return
+    waves = _Waves.of(images)
+    needed = {*shares, *(other for other, _ in shares.values())}
+    low = {index: waves.low(images[index]) for index in needed}
+    for index, (other, share) in shares.items():
+        own = low[index].abs()
+        gain = (low[other].abs() - own).mul_(share).div_(own.clamp_min(_TINY))
+        waves.add(images[index], low[index] * gain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waves:
+    """The rows of the Fourier matrix that low frequencies take.
+
+    Attributes:
+        rows: complex (2 R + 1, H), frequencies -R..R.
+        columns: real (2 R + 2, W), frequencies 0..R, real part and imaginary part in turn.
+        back: complex (H, 2 R + 1), the way back.
+        twice: complex (R + 1,); the other half of a real image's spectrum is this one's mirror
+            image, so all columns but the first count twice.
+    """
+
+    rows: torch.Tensor
+    columns: torch.Tensor
+    back: torch.Tensor
+    twice: torch.Tensor
+
+    @classmethod
+    def of(cls, images: torch.Tensor) -> _Waves:
+        height, width = images.shape[-2:]
+        reach = int(LOW_FREQUENCIES * min(height, width))
+        rows = _fourier(height, range(-reach, reach + 1))
+        columns = _fourier(width, range(reach + 1))
+        twice = torch.full((reach + 1,), 2.0 / (height * width), dtype=torch.complex128)
+        twice[0] /= 2
+        kind, place = images.dtype.to_complex(), images.device
+        return cls(
+            rows=rows.to(place, kind),
+            columns=torch.view_as_real(columns).transpose(1, 2).flatten(0, 1).to(images),
+            back=rows.T.conj().resolve_conj().to(place, kind),
+            twice=twice.to(place, kind),
+        )
+
+    def low(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the low frequencies, complex (ch, 2 R + 1, R + 1), of an image (ch, H, W)."""
+        parts = image @ self.columns.T
+        return self.rows @ torch.view_as_complex(parts.view(*parts.shape[:-1], -1, 2))
+
+    def add(self, image: torch.Tensor, low: torch.Tensor) -> None:
+        """Add the picture of low frequencies to an image (ch, H, W), in place."""
+        parts = torch.view_as_real(self.back @ (low * self.twice)).flatten(-2).flatten(0, 1)
+        image.view(len(parts), -1).addmm_(parts, self.columns)
+
+
+def _fourier(length: int, frequencies: range) -> torch.Tensor:
+    """Return complex128 (frequencies, length): these rows of the Fourier matrix."""
     cycles = torch.tensor([*frequencies])[:, None] * torch.arange(length) % length
     turn = torch.arange(length, dtype=torch.float64) * (-2 * math.pi / length)
-    return turn.cos()[cycles].to(like), turn.sin()[cycles].to(like)
+    return torch.polar(torch.ones_like(turn), turn)[cycles]
 
 
 def with_texture(images: torch.Tensor, share: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
@@ -204,13 +255,15 @@ def with_texture(images: torch.Tensor, share: torch.Tensor, seeds: torch.Tensor)
         Ouyang et al., "Causality-Inspired Single-Source Domain Generalization for Medical Image
         Segmentation", IEEE TMI 2022, section III-B (global intensity non-linear augmentation).
     """
-    result = images.clone()
-    for index in torch.nonzero(share > 0).flatten().tolist():
-        image = images[index]
-        answer = _random_network(image, torch.Generator().manual_seed(int(seeds[index])))
-        answer *= image.norm() / answer.norm().clamp_min(_TINY)
-        result[index] = torch.lerp(image, answer, float(share[index]))
-    return result
+    return changed(images, (_textured, share, seeds))
+
+
+def _textured(image: torch.Tensor, share: float, seed: int) -> None:
+    if share <= 0:
+        return
+    answer = _random_network(image, torch.Generator().manual_seed(seed))
+    answer *= image.norm() / answer.norm().clamp_min(_TINY)
+    image.lerp_(answer, share)
 
 
 def _random_network(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -219,29 +272,13 @@ def _random_network(image: torch.Tensor, generator: torch.Generator) -> torch.Te
     The channels are neighbouring slices: one network for all of them.
     """
     widths = [1, *[TEXTURE_CHANNELS] * (TEXTURE_LAYERS - 1), 1]
-    maps = [image]
+    maps = image.unsqueeze(1)
     for layer in range(TEXTURE_LAYERS):
         side = 1 + 2 * int(torch.randint(2, (1,), generator=generator))
         shape = (widths[layer + 1], widths[layer], side, side)
-        weights = torch.randn(shape, generator=generator).tolist()
-        shifts = torch.randn(widths[layer + 1], generator=generator).tolist()
-        padded = [functional.pad(one, (side // 2,) * 4) for one in maps]
-        maps = [_convolved(padded, w, shift) for w, shift in zip(weights, shifts, strict=True)]
+        weights = torch.randn(shape, generator=generator)
+        shifts = torch.randn(widths[layer + 1], generator=generator)
+        maps = convolved(maps, weights.to(image)).add_(shifts.to(image).view(-1, 1, 1))
         if layer < TEXTURE_LAYERS - 1:
-            maps = [functional.leaky_relu_(one, _LEAK) for one in maps]
-    return maps[0]
-
-
-def _convolved(
-    padded: list[torch.Tensor], weights: list[list[list[float]]], shift: float
-) -> torch.Tensor:
-    """Sum shifted copies of maps (ch, h, w): for one or two maps faster than a convolution."""
-    side = len(weights[0])
-    height, width = (length - side + 1 for length in padded[0].shape[-2:])
-    total = padded[0].new_full((len(padded[0]), height, width), shift)
-    for one, kernel in zip(padded, weights, strict=True):
-        for row, line in enumerate(kernel):
-            for column, weight in enumerate(line):
-                part = one[:, row : row + height, column : column + width]
-                total.add_(part, alpha=weight)
-    return total
+            maps = functional.leaky_relu_(maps, _LEAK)
+    return maps.squeeze(1)

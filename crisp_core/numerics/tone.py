@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional
+
+from crisp_core.numerics.samples import changed
 
 KNOTS = 128
 """Values of a tone curve, evenly spaced over [-1, 1]; straight lines between them."""
@@ -17,24 +20,20 @@ def with_curve(images: torch.Tensor, curve: torch.Tensor) -> torch.Tensor:
         images: (B, ch, H, W).
         curve: (B, K), values at K even steps from -1 to 1.
     """
-    straight = torch.linspace(-1, 1, curve.shape[1])
-    result = images.clone()
-    for index in torch.nonzero((curve != straight.to(curve)).any(dim=1)).flatten().tolist():
-        result[index] = _through(curve[index].to(images), images[index].flatten()).view_as(
-            images[index]
-        )
-    return result
+    return changed(images, (mapped, curve))
 
 
-def _through(curve: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Map values (N,) through one curve (K,)."""
-    last = len(curve) - 1
-    inside = values.clamp(-1, 1)
-    place = (inside + 1).mul_(last / 2)
-    left = place.to(torch.int32).clamp_(max=last - 1)
-    place.sub_(left)
-    start, rise = curve.index_select(0, left), curve.diff().index_select(0, left)
-    return start.addcmul_(rise, place).add_(values).sub_(inside)
+def mapped(image: torch.Tensor, curve: torch.Tensor) -> None:
+    """Look up each value's straight line; the first and the last line go on beyond the range."""
+    steps, scale = torch.linspace(-1, 1, len(curve)), (len(curve) - 1) / 2
+    if torch.equal(curve, steps.to(curve)):
+        return
+    slopes = functional.pad(curve.diff() * scale, (1, 1), value=1.0)
+    offsets = torch.cat([curve[:1], curve]) - slopes * torch.cat([steps[:1], steps])
+    lines = torch.complex(offsets, slopes).to(image.device, image.dtype.to_complex())
+    line = (image * scale).add_(1 + scale).clamp_(0, len(curve)).to(torch.int32)
+    found = torch.view_as_real(lines.index_select(0, line.flatten()).view_as(image))
+    torch.addcmul(found[..., 0], image, found[..., 1], out=image)
 
 
 def histogram_curve(count: int, generator: torch.Generator) -> torch.Tensor:
