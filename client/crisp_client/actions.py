@@ -121,6 +121,7 @@ def _measurement(request: Request, plan: EvaluatePlan, figures: Evaluation) -> M
         recursions=plan.recursions,
         evaluation=figures,
         measured=datetime.now(tz=UTC).isoformat(timespec="seconds"),
+        risk=plan.risk,
     )
 
 

@@ -8,6 +8,7 @@ from crisp_core.errors import RunStateError
 from crisp_core.files.atomic import write_text
 from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.messages import Evaluation
+from crisp_core.schema.risk import RiskRule
 from crisp_core.schema.study import Study
 
 FILE = "last-measurement.json"
@@ -23,6 +24,8 @@ class Measurement(Frozen):
     evaluation: Evaluation
     measured: str
     """When, ISO 8601."""
+    risk: RiskRule | None = None
+    """As it came with the model."""
 
 
 def keep_measurement(work: Path, measurement: Measurement) -> None:

@@ -50,6 +50,7 @@ def write_own_page(settings: SiteSettings, folder: Path, *, names: bool) -> Path
             }
         ),
         measured=measured.measured,
+        risk=measured.risk,
         versions={"crisp-fl": version("crisp-fl")},
         panels=tuple(
             panel.model_copy(update={"case": known.get(panel.case, panel.case)}) for panel in panels

@@ -14,7 +14,6 @@ from crisp_core.report.run_tables import RunTables, run_tables
 from crisp_core.report.sheets.formats import markdown_text
 from crisp_core.report.sheets.sheet import Sheet
 from crisp_core.report.tables import of_role
-from crisp_core.schema.risk import RiskRule
 from crisp_core.schema.summary import RunSummary
 
 USE = (
@@ -60,7 +59,7 @@ def card_sections(summary: RunSummary) -> tuple[Section, ...]:
             "How it did, the worst hospital first", tuple(_verdict(tables)), sheets.get("sites")
         ),
         Section("Limits", tuple(_limits(summary, tables))),
-        Section("When it doubts itself", tuple(_doubt(summary.risk, found))),
+        Section("When it doubts itself", tuple(_doubt(found))),
         Section("Data", tuple(_data(summary)), sheets.get("data")),
         Section("Training", tuple(_training(summary))),
         Section("Where it comes from", tuple(_origin(summary))),
@@ -131,25 +130,16 @@ def _limits(summary: RunSummary, tables: RunTables) -> Iterator[str]:
     )
 
 
-def _doubt(rule: RiskRule | None, found: Findings) -> Iterator[str]:
+def _doubt(found: Findings) -> Iterator[str]:
+    rule = found.rule
     if rule is None:
         yield "It has no risk rule: nothing tells a good answer from a bad one, so look at each."
     else:
-        basis = (
-            ""
-            if rule.basis == "failures"
-            else (
-                ". Too few of them failed to set the thresholds by failures: they are places in "
-                "the scores, and the rate is a wish"
-            )
-        )
         yield (
             f"Risk rule: an answer with a score from {number(rule.review)} is for a person to look "
-            f"at, from {number(rule.reject)} it is not to be used. Set to catch "
-            f"{rule.catch_rate:.0%} of the answers with Dice below {number(rule.failure_dice, 2)} "
-            f"among {count(rule.case_count, 'validation case')} of the sources, of which "
-            f"{rule.failure_count} failed{basis}."
+            f"at, from {number(rule.reject)} it is not to be used."
         )
+        yield from found.rule_sentences
     together = [one for one in found.calibrations if one.group.role == "held-out"]
     if together:
         last = together[-1]

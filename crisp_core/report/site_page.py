@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crisp_core.report.analysis.findings import findings
+from crisp_core.report.analysis.own_cases import own_case_sheet
 from crisp_core.report.cautions import site_cautions
 from crisp_core.report.page import page_context
 from crisp_core.report.rendering import render
 from crisp_core.report.run_sheets import run_sheets
 from crisp_core.report.run_tables import run_tables
 from crisp_core.report.sheets.files import write_sheets
+from crisp_core.report.sheets.sheet import Sheet
 from crisp_core.schema.messages import Evaluation
+from crisp_core.schema.risk import RiskRule
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import Panel, RunSummary
 
@@ -28,6 +31,12 @@ class SitePage:
     measured: str
     versions: dict[str, str]
     panels: tuple[Panel, ...]
+    risk: RiskRule | None = None
+
+    @property
+    def cases(self) -> Sheet:
+        """Every case by name, with the flag of its answer."""
+        return own_case_sheet(self.evaluation.cases, self.risk)
 
     @property
     def summary(self) -> RunSummary:
@@ -50,6 +59,7 @@ class SitePage:
             site_seconds=self.evaluation.seconds,
             commands=(),
             warnings=(),
+            risk=self.risk,
         )
 
 
@@ -62,7 +72,7 @@ def write_site_page(page: SitePage, folder: Path) -> Path:
     summary = page.summary
     tables = run_tables(summary)
     found = findings(summary, [result.site for result in tables.results])
-    write_sheets(run_sheets(summary, tables, found).values(), folder)
+    write_sheets((*run_sheets(summary, tables, found).values(), page.cases), folder)
     path = folder / "site.html"
     path.write_text(site_page(page), encoding="utf-8")
     return path
@@ -76,5 +86,6 @@ def site_page(page: SitePage) -> str:
         "site.html",
         **page_context(summary, tables, page.panels),
         result=tables.results[0],
+        own_cases=page.cases,
         own_cautions=site_cautions(tables.results, tables.passes),
     )

@@ -15,7 +15,7 @@ from crisp_core.schema.frozen import Frozen
 from crisp_core.schema.own import OwnKey
 from crisp_core.schema.policy import Policy
 from crisp_core.schema.reliability import Reliability
-from crisp_core.schema.risk import RiskEvidence
+from crisp_core.schema.risk import RiskEvidence, RiskRule
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -53,6 +53,8 @@ class EvaluatePlan(Frozen):
     generation: int
     recursions: int
     own: OwnKey = ""
+    risk: RiskRule | None = None
+    """In the final measurement: by this rule the site's own page judges its answers."""
 
 
 class SiteDescription(Frozen):

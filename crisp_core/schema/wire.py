@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-PROTOCOL = 2
+PROTOCOL = 3
 ARRAYS, CONFIG = "arrays", "config"
 PROTOCOL_KEY, STUDY_KEY, PLAN_KEY = "protocol", "study", "plan"
 STUDY_SIGNATURE_KEY, ASK_KEY, RECEIPTS_KEY = "study-signature", "ask", "receipts"

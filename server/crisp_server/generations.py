@@ -10,7 +10,13 @@ from crisp_core.arrays import Parameters
 from crisp_core.schema.manifest import Progress
 from crisp_core.schema.messages import HintFigures, HintPlan, SiteDescription
 from crisp_core.schema.study import Study
-from crisp_server.holdout import check_descriptions, hold_out, select_generation, validate
+from crisp_server.holdout import (
+    check_descriptions,
+    final_plan,
+    hold_out,
+    select_generation,
+    validate,
+)
 from crisp_server.own import own_arrays_of
 from crisp_server.rounds import RemindedSites, train_round
 from crisp_server.sites import Sites, replies_of_all
@@ -145,7 +151,8 @@ def _held_out(
     parameters = run.model(state.progress.generation_models[generation - 1])
     heads = state.progress.personal_norms
     personal = run.model(heads[generation - 1]) if heads else {}
-    final = hold_out(study, generation, parameters, sites, state.progress.rounds, personal)
+    plan = final_plan(study, generation, state.progress.validations)
+    final = hold_out(study, plan, parameters, sites, state.progress.rounds, personal)
     spent = sum(evaluation.seconds for evaluation in final.values())
     progress = state.progress.model_copy(
         update={"final": final, "site_seconds": state.progress.site_seconds + spent}

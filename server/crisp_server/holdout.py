@@ -10,6 +10,7 @@ from typing import Literal
 
 from crisp_core.arrays import Parameters
 from crisp_core.errors import SiteFailedError, StudyError
+from crisp_core.model.risk import fitted_rule
 from crisp_core.schema.messages import (
     ESSENTIAL,
     CaseFigures,
@@ -17,6 +18,7 @@ from crisp_core.schema.messages import (
     Evaluation,
     SiteDescription,
 )
+from crisp_core.schema.risk import RiskRule
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import RoundSummary
 from crisp_server.own import own_arrays_of
@@ -44,9 +46,22 @@ def validate(
     return _evaluations(study, sites, plans, parameters)
 
 
+def final_plan(
+    study: Study, generation: int, validations: Sequence[Mapping[str, Evaluation]]
+) -> EvaluatePlan:
+    """Ask for the final measurement; the rule that judges its answers goes with the model."""
+    rule = risk_rule(study, validations[generation - 1])
+    return _plan(study, "final", generation).model_copy(update={"risk": rule})
+
+
+def risk_rule(study: Study, validation: Mapping[str, Evaluation]) -> RiskRule | None:
+    """Fit the flag on the sources' validation; None where no source sent evidence."""
+    return fitted_rule(validation.values(), study.evaluation.catch_rate)
+
+
 def hold_out(
     study: Study,
-    generation: int,
+    plan: EvaluatePlan,
     parameters: Parameters,
     sites: Sites,
     rounds: Sequence[RoundSummary] = (),
@@ -56,7 +71,6 @@ def hold_out(
 
     `personal` are the sources' own normalisations, for held-out sites that need each of them.
     """
-    plan = _plan(study, "final", generation)
     unseen = dict.fromkeys(study.held_out, plan)
     seen = _with_own(study, plan, study.sources, rounds)
     if not personal:

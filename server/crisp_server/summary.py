@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from crisp_core.errors import RunStateError
-from crisp_core.model.risk import fitted_rule
 from crisp_core.schema.manifest import Progress
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import GenerationSummary, RunSummary
 from crisp_server.admission import COMPARABLE
-from crisp_server.holdout import select_generation
+from crisp_server.holdout import risk_rule, select_generation
 from crisp_server.store import RunFolder
 from crisp_server.verdict import sentences_of
 
@@ -58,7 +57,7 @@ def summarise(run: RunFolder) -> RunSummary:
             for entry in run.ledger.entries()
             if entry.event != "record"  # one an answer: `crisp audit` reads them
         ),
-        risk=fitted_rule(validation.values(), study.evaluation.catch_rate),
+        risk=risk_rule(study, validation),
     )
 
 

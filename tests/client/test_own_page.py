@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from report_samples import case as sample_case
-from report_samples import panels, reliability
+from report_samples import evidence, panels, reliability, risk_rule, structure
 from site_samples import east
 
 from crisp_client.cases import open_cases
@@ -15,7 +15,7 @@ from crisp_client.own_page import write_own_page
 from crisp_core.errors import RunStateError
 from crisp_core.files.atomic import write_text
 from crisp_core.schema.manifest import SiteSettings
-from crisp_core.schema.messages import Evaluation
+from crisp_core.schema.messages import CaseFigures, Evaluation
 
 
 @pytest.fixture
@@ -95,6 +95,44 @@ def test_a_sites_page_speaks_of_one_site(measured: SiteSettings, tmp_path: Path)
     assert "all held-out" not in html
     assert "took part in training" not in html  # east is a source
     assert "keep it inside the hospital" in html
+
+
+def test_a_sites_page_says_what_to_do_with_each_answer(
+    measured: SiteSettings, tmp_path: Path
+) -> None:
+    work = Path(measured.work)
+    plain = last_measurement(work)
+    sure, unsure = (
+        case.model_copy(update={"evidence": evidence(level)})
+        for case, level in zip(plain.evaluation.cases, (0.9, 0.1), strict=True)
+    )
+    cases = plain.evaluation.model_copy(update={"cases": (failed(sure), unsure)})
+    keep_measurement(work, plain.model_copy(update={"risk": risk_rule(), "evaluation": cases}))
+
+    page = write_own_page(measured, tmp_path / "out", names=True)
+
+    rows = (page.parent / "tables" / "own-cases.csv").read_text().splitlines()
+    assert rows[0] == "case,patient,dice,hd95_mm,flag,reasons,score"
+    assert rows[1].startswith("east-0,east-p0,")
+    assert ',"accept, but failed",,' in rows[1]
+    assert "reject" in rows[2]
+    assert "disagreement" in rows[2]
+    html = page.read_text()
+    assert '<strong class="fall">1</strong> of the failures passes in silence' in html
+
+
+def test_without_a_rule_a_sites_page_says_that_none_came(
+    measured: SiteSettings, tmp_path: Path
+) -> None:
+    html = write_own_page(measured, tmp_path / "out", names=True).read_text()
+
+    assert "No risk rule came with this measurement" in html
+
+
+def failed(case: CaseFigures) -> CaseFigures:
+    structures = {name: structure(0.1) for name in case.answer.structures}
+    answer = case.answer.model_copy(update={"structures": structures})
+    return case.model_copy(update={"recursions": (answer,), "chosen": 1})
 
 
 def test_before_a_measurement_there_is_no_page(tmp_path: Path) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from report_samples import structure
+from report_samples import run_summary, structure
 
 from crisp_client.measuring.answer import joined_reliability
 from crisp_client.redaction import redacted
 from crisp_core.numerics.calibration import ReliabilityBins, class_bins, top_label_bins
 from crisp_core.numerics.significance import holm, paired_p
-from crisp_core.report.calibration import calibration_row, volume_row
+from crisp_core.report.analysis.calibration import Calibration, calibrations
+from crisp_core.report.analysis.volumes import agreements
 from crisp_core.report.tables import DICE, Bootstrap, structure_row
 from crisp_core.schema.messages import CaseFigures, Evaluation, RecursionFigures
 from crisp_core.schema.policy import Policy
+from crisp_core.schema.study import SiteEntry
+from crisp_core.schema.summary import RunSummary
 
 SITES = {"east": 7, "north": 12, "south": 5}
 CLASSES = ("LV", "MYO")
@@ -77,6 +80,21 @@ def measured(name: str, sites: list[str], shift: float = 0.0) -> Evaluation:
 
 FEDERATED = [as_sent(measured(site, [site])) for site in SITES]
 POOLED = measured("all", list(SITES))
+TOGETHER = "all held-out"
+
+
+def run_of(evaluations: list[Evaluation]) -> RunSummary:
+    """A run in which none of these sites trained."""
+    plain = run_summary()
+    sites = {one.site: SiteEntry(role="held-out") for one in evaluations}
+    study = plain.study.model_copy(update={"classes": CLASSES, "sites": sites})
+    final = {one.site: one for one in evaluations}
+    return plain.model_copy(update={"study": study, "final": final})
+
+
+def calibrated(evaluations: list[Evaluation]) -> dict[str, Calibration]:
+    found = calibrations(run_of(evaluations), [one.site for one in evaluations])
+    return {one.group.name: one for one in found}
 
 
 def test_calibration_of_the_sites_joined_is_that_of_all_their_voxels() -> None:
@@ -85,24 +103,21 @@ def test_calibration_of_the_sites_joined_is_that_of_all_their_voxels() -> None:
     labels = np.concatenate([found for _, found in everything])
     inside = np.ones(labels.shape, bool)
 
-    row = calibration_row("all", FEDERATED)
+    row = calibrated(FEDERATED)[TOGETHER]
 
-    assert row is not None
     pooled = top_label_bins(probabilities, labels, inside)
     assert row.error == pytest.approx(pooled.expected_calibration_error, abs=EXACT)
-    assert row.bins.counts.tolist() == pooled.counts.tolist()
+    assert row.top_label.counts.tolist() == pooled.counts.tolist()
     errors = [one.expected_calibration_error for one in class_bins(probabilities, labels, inside)]
     assert list(row.class_errors.values()) == pytest.approx(errors, abs=EXACT)
-    assert row.static_error == pytest.approx(np.mean(errors), abs=EXACT)
+    assert row.class_error == pytest.approx(np.mean(errors), abs=EXACT)
 
 
 def test_brier_and_its_spread_are_those_of_all_cases() -> None:
     scores = [one.answer.brier for one in POOLED.cases]
 
-    row = calibration_row("all", FEDERATED)
+    row = calibrated(FEDERATED)[TOGETHER]
 
-    assert row is not None
-    assert row.brier is not None
     assert row.brier.mean == pytest.approx(np.mean(scores), abs=EXACT)
     assert row.brier.sd == pytest.approx(np.std(scores, ddof=1), abs=EXACT)
 
@@ -110,14 +125,15 @@ def test_brier_and_its_spread_are_those_of_all_cases() -> None:
 def test_bland_and_altmans_limits_are_those_of_all_cases() -> None:
     errors = [one.answer.structures["LV"].volume_error_ml for one in POOLED.cases]
 
-    row = volume_row("all", "LV", FEDERATED)
+    found = agreements(run_of(FEDERATED), list(SITES))
+    row = next(one for one in found if (one.group.name, one.structure) == (TOGETHER, "LV"))
 
     bias, spread = np.mean(errors), np.std(errors, ddof=1)
     assert row.limits is not None
     assert row.limits.bias == pytest.approx(bias, abs=EXACT)
     assert row.limits.low == pytest.approx(bias - 1.96 * spread, abs=EXACT)
     assert row.limits.high == pytest.approx(bias + 1.96 * spread, abs=EXACT)
-    assert len(row.points) == len(POOLED.cases)
+    assert len(row.pairs) == len(POOLED.cases)
 
 
 def test_mean_spread_and_interval_by_patient_are_those_of_all_cases() -> None:
@@ -152,15 +168,3 @@ def test_paired_p_values_are_those_of_all_patients() -> None:
     assert adjusted(FEDERATED, better) == pytest.approx(
         adjusted([POOLED], [measured("all", list(SITES), shift=0.02)]), abs=EXACT
     )
-
-
-def test_a_site_that_keeps_its_bins_is_left_out_and_nothing_is_joined_without_any() -> None:
-    kept = FEDERATED[0].model_copy(update={"reliability": None})
-
-    row = calibration_row("all", [kept, *FEDERATED[1:]])
-    others = calibration_row("others", FEDERATED[1:])
-
-    assert row is not None
-    assert others is not None
-    assert row.error == others.error
-    assert calibration_row("all", [kept]) is None

@@ -228,5 +228,5 @@ def test_a_run_without_a_rule_says_that_nothing_tells_good_from_bad() -> None:
 
     html = page(summary, run_tables(summary))
 
-    assert "This run has no risk rule" in html
+    assert "There is no risk rule" in html
     assert 'id="table-risk-flags"' not in html

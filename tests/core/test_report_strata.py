@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from report_samples import CLASSES, bare_summary, run_summary
 
-from crisp_core.report.errors import error_row
+from crisp_core.report.analysis.taxonomy import errors
 from crisp_core.report.strata import strata_rows
 from crisp_core.schema.messages import CaseFigures, Evaluation, TaxonomyFigures
 from crisp_core.schema.summary import RunSummary
@@ -104,17 +104,18 @@ def test_a_site_that_sent_nothing_optional_has_no_stratum_but_itself() -> None:
     assert {row.stratum for row in strata_rows(bare_summary())} == {"hospital"}
 
 
-def test_errors_are_counted_by_site_and_missed_cases_among_them() -> None:
-    plain = run_summary().final["vendor-d"]  # case 3 misses the second structure
+def test_errors_are_counted_by_site_and_one_without_any_is_left_out() -> None:
+    plain = run_summary().final["vendor-d"]
     cases = tuple(
         case.model_copy(update={"errors": {CLASSES[1]: WRONG if number < 4 else RIGHT}})
         for number, case in enumerate(plain.cases)
     )
+    measured = plain.model_copy(update={"cases": cases})
+    summary = run_summary().model_copy(update={"final": {"vendor-d": measured}})
 
-    row = error_row(plain.model_copy(update={"cases": cases}), CLASSES[1])
+    (row,) = errors(summary, ["vendor-d"])
 
-    assert (row.case_count, row.missed, row.absent) == (16, 1, 0)
-    assert (row.under_segmented, row.distant) == (4, 4)
-    assert row.leakage_ml == 0.0  # the median
-    assert row.offset_mm == (0.0, 1.0, -2.0)
-    assert error_row(bare_summary().final["vendor-d"], CLASSES[0]).case_count == 0
+    assert (row.structure, len(row.figures)) == (CLASSES[1], 16)
+    assert (row.under_segmented, row.leaking, row.distant) == (4, 4, 4)
+    assert row.offset_mm == (0.0, 1.0, -2.0)  # of the cases that have one
+    assert errors(bare_summary(), ["vendor-d"]) == ()

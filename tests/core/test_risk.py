@@ -7,12 +7,14 @@ import pytest
 from federation_samples import evaluation
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from report_samples import run_summary
 
 from crisp_core.model.risk import fitted_rule, flag_of
 from crisp_core.numerics.risk import FURTHEST, fit_rule, place, reasons, score
-from crisp_core.report.risk import risk_row, rule_sentence
+from crisp_core.report.analysis.flags import Flags, flags, reached_sentence, rule_sentence
 from crisp_core.schema.messages import Evaluation
 from crisp_core.schema.risk import RiskEvidence, RiskRule
+from crisp_core.schema.study import SiteEntry
 
 numbers = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 outcomes = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=5, max_size=60)
@@ -139,26 +141,49 @@ def test_an_answer_without_evidence_is_never_accepted_in_silence() -> None:
     assert (flag.decision, flag.reasons, flag.score) == ("review", ("no-evidence",), None)
 
 
+def judged(evaluation: Evaluation) -> Flags:
+    """Flag a site's answers by the rule of `validated`."""
+    plan = run_summary().study.model_copy(
+        update={"sites": {evaluation.site: SiteEntry(role="held-out")}}
+    )
+    update = {"study": plan, "risk": validated(), "final": {evaluation.site: evaluation}}
+    (found,) = flags(run_summary().model_copy(update=update), [evaluation.site])
+    return found
+
+
 def test_silent_failures_are_those_that_nobody_would_look_at() -> None:
-    site = measured("south", [0.9, 0.3, 0.2, 0.95], [0.1, 0.1, 0.9, 0.9])
+    found = judged(measured("south", [0.9, 0.3, 0.2, 0.95], [0.1, 0.1, 0.9, 0.9]))
 
-    row = risk_row(validated(), site)
+    assert (sum(found.failed), found.silent_count) == (2, 1)
+    assert (found.silent_rate, found.caught) == (0.25, 0.5)
+    assert sum(found.counts.values()) == 4
+    assert "uncertain 2" in found.reasons
+    assert reached_sentence([found]) == (
+        "At south it caught 1 of 2 failed answers (50%) and flagged 2 of 4 (50%)."
+    )
 
-    assert (row.failed, row.silent, row.silent_rate, row.caught_rate) == (2, 1, 0.25, 0.5)
-    assert row.accepted + row.reviewed + row.rejected == row.case_count == 4
-    assert row.reasons["uncertain"] == 2
-    assert row.coverage_risk[-1] == pytest.approx(1 - (0.9 + 0.3 + 0.2 + 0.95) / 4)
+
+def test_where_nothing_failed_there_was_nothing_to_catch() -> None:
+    found = judged(measured("south", [0.9, 0.95], [0.1, 0.9]))
+
+    assert reached_sentence([found]) == (
+        "At south none of 2 answers failed: there was nothing to catch."
+    )
+    assert reached_sentence([]) == ""
 
 
-def test_sites_that_keep_their_evidence_have_no_rule_and_no_row_counts_them() -> None:
+def test_sites_that_keep_their_evidence_have_no_rule_and_each_answer_is_reviewed() -> None:
     assert fitted_rule([evaluation("east", [0.5])], 0.9) is None
-    row = risk_row(validated(), evaluation("east", [0.5]))
-    assert (row.case_count, row.silent_rate, row.area) == (0, None, None)
+
+    found = judged(evaluation("east", [0.5]))
+
+    assert found.counts == {"accept": 0, "review": 1, "reject": 0}
+    assert found.reasons == "no-evidence 1"
 
 
 def test_the_sentence_says_when_there_is_no_catch_rate() -> None:
     few = fitted_rule([measured("east", [0.9] * 9 + [0.5], [0.1] * 9 + [0.2])], 0.9)
 
     assert few is not None
-    assert rule_sentence(few).startswith("Only 1 of 10 validation cases failed")
-    assert "catches 90% of them" in rule_sentence(validated())
+    assert rule_sentence(few).startswith("Only 1 of 10 validation cases of the sources failed")
+    assert "it catches 90% and flags" in rule_sentence(validated())

@@ -12,7 +12,7 @@ from crisp_client.own_page import write_own_page
 from crisp_client.settings import load_settings
 from crisp_core.errors import RunStateError, SiteFailedError, StudyError, UsageError
 from crisp_core.files.checkpoint import read_parameters
-from crisp_core.report.risk import risk_rows
+from crisp_core.report.analysis.flags import flags
 from crisp_core.schema.manifest import Progress
 from crisp_core.schema.summary import RunSummary
 from crisp_core.trust.ledger import verify
@@ -76,6 +76,7 @@ def test_a_site_writes_its_own_page_with_pictures_of_what_it_was_measured_on(
     html = write_own_page(settings, tmp_path / "page", names=True).read_text()
 
     assert summary.model_hash in html
+    assert "No risk rule" not in html  # it came with the plan of the final measurement
     panels = json.loads((run.path / "sites" / held_out / "panels.json").read_text())
     assert html.count("<img") == sum(len(panel["views"]) for panel in panels) > 0
     assert summary.final[held_out].cases[0].case not in html
@@ -96,8 +97,8 @@ def test_every_measured_case_has_its_evidence_and_the_run_a_rule_that_judges_it(
     validation = summary.generations[summary.selected_generation - 1].validation
     assert summary.risk is not None
     assert summary.risk.case_count == sum(len(one.cases) for one in validation.values())
-    for row in risk_rows(summary):
-        assert row.case_count == len(summary.final[row.site].cases)
+    for one in flags(summary, list(summary.final)):
+        assert len(one.flags) == len(one.group.cases) > 0
     for measured in summary.final.values():
         assert measured.reliability is not None
         assert sum(measured.reliability.top_label.counts) > 0

@@ -15,7 +15,7 @@ from crisp_core.errors import QuorumError, SiteFailedError
 from crisp_core.schema import wire
 from crisp_core.schema.messages import SiteDescription
 from crisp_server.flower import GridSites
-from crisp_server.holdout import hold_out, validate
+from crisp_server.holdout import final_plan, hold_out, validate
 from crisp_server.rounds import RoundResult, train_round
 from crisp_server.sites import replies_of_all
 from crisp_server.steps import TrainRound
@@ -288,7 +288,11 @@ def test_a_study_may_look_at_finite_numbers_only(tmp_path: Path) -> None:
     assert not one_round(here, GridSites(here.grid, here.run)).summary.missing
 
 
-@pytest.mark.parametrize(("absent", "asked"), [("south", hold_out), ("west", validate)])
+def final(study, generation, parameters, sites) -> object:
+    return hold_out(study, final_plan(study, generation, [{}]), parameters, sites)
+
+
+@pytest.mark.parametrize(("absent", "asked"), [("south", final), ("west", validate)])
 def test_no_figure_is_made_from_a_part_of_the_sites(tmp_path: Path, absent: str, asked) -> None:
     here = deployment(tmp_path, grid_study(timeout_s=0.5))
     for hospital in here.grid.hospitals.values():

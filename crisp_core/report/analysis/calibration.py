@@ -9,8 +9,10 @@ from statistics import fmean
 import numpy as np
 
 from crisp_core.numerics.calibration import ReliabilityBins, joined_bins
+from crisp_core.numerics.moments import Moments, joined_moments, moments_of
 from crisp_core.report.analysis.groups import Group, groups
 from crisp_core.report.sheets.sheet import Entry, Heading, Sheet, named, words
+from crisp_core.schema.messages import Evaluation
 from crisp_core.schema.reliability import Bins
 from crisp_core.schema.summary import RunSummary
 
@@ -24,6 +26,8 @@ class Calibration:
     group: Group
     top_label: ReliabilityBins
     classes: dict[str, ReliabilityBins]
+    brier: Moments
+    """Of the cases' Brier scores; of no case where nobody sent them."""
 
     @property
     def error(self) -> float | None:
@@ -60,6 +64,7 @@ def calibration_sheet(found: Sequence[Calibration]) -> Sheet:
             Heading("ece", "ECE"),
             Heading("class_ece", "Class-wise ECE"),
             *(Heading(f"ece_of_{name}", name) for name in classes),
+            Heading("brier", "Brier", parts=("sd",)),
         ),
         tuple(
             (
@@ -68,13 +73,15 @@ def calibration_sheet(found: Sequence[Calibration]) -> Sheet:
                 Entry(one.error),
                 Entry(one.class_error),
                 *(Entry(one.class_errors.get(name)) for name in classes),
+                Entry(one.brier.mean, sd=one.brier.sd) if one.brier.count else Entry(None),
             )
             for one in found
         ),
         "Expected calibration error inside the region of interest (the box around reference and "
         "prediction, grown by 10 pixels) of the label that wins; class-wise: of every class's own "
-        "probability, and their mean. 0 is perfect. Sites together: the bins of their voxels are "
-        "added, which is exact.",
+        "probability, and their mean. Brier: squared distance of all probabilities from the truth, "
+        "0 to 2, mean over cases. 0 is perfect in each. Sites together: the bins of their voxels "
+        "are added, which is exact.",
     )
 
 
@@ -110,7 +117,13 @@ def _calibration(group: Group) -> Calibration | None:
         group=group,
         top_label=joined_bins(_bins(one.top_label) for one in whole),
         classes={name: joined_bins(_bins(one.classes[name]) for one in whole) for name in names},
+        brier=joined_moments(map(_brier, group.evaluations)),
     )
+
+
+def _brier(evaluation: Evaluation) -> Moments:
+    scores = (case.answer.brier for case in evaluation.cases)
+    return moments_of([score for score in scores if score is not None])
 
 
 def _bins(sent: Bins) -> ReliabilityBins:

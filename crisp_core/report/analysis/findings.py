@@ -12,7 +12,13 @@ from crisp_core.report.analysis.calibration import (
     calibrations,
 )
 from crisp_core.report.analysis.coverage import MEASURES, Coverage, coverage_sheet, coverages
-from crisp_core.report.analysis.flags import Flags, flag_sheet, flags
+from crisp_core.report.analysis.flags import (
+    Flags,
+    flag_sheet,
+    flags,
+    reached_sentence,
+    rule_sentence,
+)
 from crisp_core.report.analysis.ranks import RankStability, rank_sheet, rank_stabilities
 from crisp_core.report.analysis.strata import strata_sheet
 from crisp_core.report.analysis.taxonomy import Errors, error_sheet, errors
@@ -35,6 +41,13 @@ class Findings:
     agreements: tuple[Agreement, ...]
     cells: tuple[StratumRow, ...]
     errors: tuple[Errors, ...]
+
+    @property
+    def rule_sentences(self) -> tuple[str, ...]:
+        """On what the risk rule stands, and what it caught where it was not set; empty without."""
+        if self.rule is None:
+            return ()
+        return tuple(filter(None, (rule_sentence(self.rule), reached_sentence(self.flags))))
 
     @property
     def curves(self) -> tuple[Coverage, ...]:
@@ -73,7 +86,7 @@ def findings(summary: RunSummary, sites: Sequence[str]) -> Findings:
 def finding_sheets(found: Findings) -> Iterator[Sheet]:
     """Yield every table that has a row."""
     sheets = (
-        flag_sheet(found.flags, found.rule),
+        flag_sheet(found.flags),
         coverage_sheet(found.coverages),
         calibration_sheet(found.calibrations),
         bin_sheet(found.calibrations),

@@ -8,11 +8,20 @@ from dataclasses import dataclass
 
 from crisp_core.model.risk import flag_of, has_failed
 from crisp_core.report.analysis.groups import Group, groups
+from crisp_core.report.prose import count
 from crisp_core.report.sheets.sheet import Entry, Heading, Sheet, named, words
-from crisp_core.schema.risk import Decision, RiskFlag, RiskRule
+from crisp_core.schema.risk import Decision, Reason, RiskFlag, RiskRule
 from crisp_core.schema.summary import RunSummary
 
 DECISIONS: tuple[Decision, ...] = ("accept", "review", "reject")
+REASONS: dict[Reason, str] = {
+    "uncertain": "much of the answer lies outside its core",
+    "disagreement": "core and support are far apart",
+    "changed": "the answer changed much from the first pass to the last",
+    "entropy": "the probabilities are undecided",
+    "no-evidence": "the site sent none",
+}
+"""Code -> what speaks against an answer, in words."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ def flags(summary: RunSummary, sites: Sequence[str]) -> tuple[Flags, ...]:
     return tuple(_flags(group, rule) for group in groups(summary, sites) if group.cases)
 
 
-def flag_sheet(found: Sequence[Flags], rule: RiskRule | None) -> Sheet:
+def flag_sheet(found: Sequence[Flags]) -> Sheet:
     """List the flags of every site, its failures and the silent ones."""
     return Sheet(
         "risk-flags",
@@ -89,7 +98,9 @@ def flag_sheet(found: Sequence[Flags], rule: RiskRule | None) -> Sheet:
             )
             for one in found
         ),
-        _note(rule),
+        "A silent failure failed and was accepted; its rate is the share of all cases. Reasons: "
+        + "; ".join(f"{code}: {meaning}" for code, meaning in REASONS.items())
+        + ".",
     )
 
 
@@ -101,11 +112,36 @@ def _flags(group: Group, rule: RiskRule) -> Flags:
     )
 
 
-def _note(rule: RiskRule | None) -> str:
-    if rule is None:
-        return ""
+def rule_sentence(rule: RiskRule) -> str:
+    """Say what the thresholds stand on."""
+    cases = (
+        f"{rule.failure_count} of {rule.case_count} validation cases of the sources failed (mean "
+        f"Dice below {rule.failure_dice:g})"
+    )
+    if rule.basis == "quantiles":
+        return (
+            f"Only {cases}: too few to set the rule by failures. Instead it flags "
+            f"the {rule.flagged:.0%} of them all that have the strongest evidence against them; "
+            "what share of failures that catches is not known."
+        )
     return (
-        f"A silent failure has a mean Dice below {rule.failure_dice:g} and was accepted; its rate "
-        f"is the share of all cases. The rule was set on {rule.case_count} validation cases of the "
-        f"sources, of which {rule.failure_count} failed, to catch {rule.catch_rate:.0%} of such."
+        f"{cases}. The rule was set to catch {rule.catch_rate:.0%} of such; among these very cases "
+        f"it catches {rule.caught or 0:.0%} and flags {rule.flagged:.0%} of all."
+    )
+
+
+def reached_sentence(found: Sequence[Flags]) -> str:
+    """Say what the rule caught at hospitals that it was not set on; empty without any."""
+    unseen = [one for one in found if one.group.single and one.group.role == "held-out"]
+    if not unseen:
+        return ""
+    answers, failures = sum(len(one.flags) for one in unseen), sum(sum(o.failed) for o in unseen)
+    where = f"At {unseen[0].group.name if len(unseen) == 1 else 'the held-out hospitals'}"
+    if not failures:
+        return f"{where} none of {count(answers, 'answer')} failed: there was nothing to catch."
+    caught = failures - sum(one.silent_count for one in unseen)
+    flagged = sum(len(one.flags) - one.counts["accept"] for one in unseen)
+    return (
+        f"{where} it caught {caught} of {failures} failed answers ({caught / failures:.0%}) and "
+        f"flagged {flagged} of {answers} ({flagged / answers:.0%})."
     )
