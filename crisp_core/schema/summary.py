@@ -24,6 +24,8 @@ class RoundSummary(Frozen):
     """Site -> reason, for each source whose update did not count."""
     late: dict[str, int] = Field(default_factory=dict)
     """Site -> rounds between the one whose model it trained and this one, where it counts."""
+    agreement: dict[str, float] = Field(default_factory=dict)
+    """Site -> mean cosine of its change with those of the others that counted, where compared."""
     sent: str = ""
     """Content hash of the model that the sites were sent, where they keep something made of it."""
 
@@ -41,13 +43,13 @@ def degraded(rounds: Sequence[RoundSummary]) -> str:
         for site, reason in summary.missing.items():
             gaps.setdefault((site, reason.rstrip(".")), []).append(summary.round_number)
     parts = [
-        f"{site} missing in {_named_rounds(numbers)} ({reason})"
+        f"{site} missing in {named_rounds(numbers)} ({reason})"
         for (site, reason), numbers in gaps.items()
     ]
     return f"DEGRADED: {'; '.join(parts)}" if parts else ""
 
 
-def _named_rounds(numbers: Sequence[int]) -> str:
+def named_rounds(numbers: Sequence[int]) -> str:
     """Write rising numbers as `round 3` or `rounds 2-4, 7`."""
     spans: list[list[int]] = []
     for number in numbers:

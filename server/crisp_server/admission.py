@@ -23,7 +23,7 @@ LONGEST_MATRIX = 4.0
 LONGEST_VECTOR = 30.0
 """The same for each other array, such as what a layer counted of its own inputs."""
 OPPOSED = 0.2
-"""Agreement of the others (mean cosine) from which on one that opposes them as much is refused."""
+"""Mean cosine from which on updates agree with one another, and below minus which one opposes."""
 COMPARABLE = 3
 """Updates of which one can be told apart from the others."""
 
@@ -58,8 +58,19 @@ def change(update: Parameters, sent: Parameters) -> Change:
             yield name, np.subtract(array, sent[name], dtype=np.float64)
 
 
-def unlike_others(sites: Sequence[str], change_of: Callable[[str], Change]) -> dict[str, str]:
-    """Compare the changes of a round; site -> reason, for each that is not like the others.
+class Comparison(NamedTuple):
+    """What the updates of a round look like beside one another."""
+
+    refused: Mapping[str, str]
+    """Site -> reason, for each that is not like the others."""
+    agreement: Mapping[str, float]
+    """Mean cosine of each of the rest with the others of the rest, where all were compared."""
+
+
+def compare(
+    sites: Sequence[str], change_of: Callable[[str], Change], before: Mapping[str, float]
+) -> Comparison:
+    """Compare the changes of a round with one another.
 
     Each change is read several times, one at a time; beside it, memory holds one sum of the same
     size. With fewer than three changes nothing can be told.
@@ -67,25 +78,48 @@ def unlike_others(sites: Sequence[str], change_of: Callable[[str], Change]) -> d
     Args:
         sites: Whose changes are compared.
         change_of: Begins a site's change from its first array.
+        before: Each site's agreement in the last round in which it counted. A site that has drifted
+            away from the others, as honest ones do at the end, is not refused for it; one that
+            turns around is, and so is one that opposes the others from the start.
     """
     lengths = {site: _lengths(change_of(site)) for site in sites}
-    reasons = _too_long(lengths) if len(lengths) >= COMPARABLE else {}
-    rest = [site for site in sites if site not in reasons]
-    while len(rest) >= COMPARABLE:
-        opposed = _opposed(rest, change_of)
-        site = max(opposed, key=opposed.__getitem__)
-        if opposed[site] <= OPPOSED:
-            break
-        rest.remove(site)
+    if len(lengths) < COMPARABLE:
+        return Comparison({}, {})
+    reasons = _too_long(lengths)
+    while True:
+        rest = [site for site in sites if site not in reasons]
+        agreement = _agreement(rest, change_of, lengths)
+        turned = {
+            site: min(opposed, before.get(site, 1.0))
+            for site, opposed in opposition(agreement).items()
+        }
+        site = max(turned, key=turned.__getitem__, default="")
+        if turned.get(site, 0.0) <= OPPOSED:
+            return Comparison(reasons, agreement)
         reasons[site] = "refused: its change points against the others', which agree"
-    return reasons
+
+
+def opposition(agreement: Mapping[str, float]) -> dict[str, float]:
+    """Say of each site how much the others agree and it opposes them, whichever is less.
+
+    With c the mean cosine of each of n sites with the others, that of the others of site i with
+    one another is (sum c - 2 c_i) / (n - 2). Of fewer than three sites nothing is said.
+
+    Examples:
+        >>> opposition({"a": 0.0, "b": 0.25, "c": -0.25})
+        {'a': 0.0, 'b': -0.5, 'c': 0.25}
+    """
+    count, total = len(agreement), sum(agreement.values())
+    if count < COMPARABLE:
+        return {}
+    return {site: min((total - 2 * own) / (count - 2), -own) for site, own in agreement.items()}
 
 
 def _too_long(lengths: Mapping[str, Mapping[str, _Length]]) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for site, own in lengths.items():
         others = [lengths[other] for other in lengths if other != site]
-        for name, (length, limit) in own.items():
+        for name, (length, limit, _) in own.items():
             usual = median(other[name].length for other in others)
             if length > limit * usual > 0:
                 part = f" of {name!r}" if name else ""
@@ -99,46 +133,54 @@ class _Length(NamedTuple):
     length: float
     limit: float
     """Times the others' median."""
+    is_matrix: bool = False
 
 
 def _lengths(own: Change) -> dict[str, _Length]:
     """Return the length of a whole change, under the name "", and of each array in it."""
-    parts = {
-        name: _Length(
-            math.sqrt(_dot(array, array)), LONGEST_MATRIX if array.ndim > 1 else LONGEST_VECTOR
-        )
-        for name, array in own
-    }
+    parts = {}
+    for name, array in own:
+        limit = LONGEST_MATRIX if array.ndim > 1 else LONGEST_VECTOR
+        parts[name] = _Length(math.sqrt(_dot(array, array)), limit, array.ndim > 1)
     return {"": _Length(math.hypot(*(part.length for part in parts.values())), LONGEST), **parts}
 
 
-def _opposed(sites: Sequence[str], change_of: Callable[[str], Change]) -> dict[str, float]:
-    """Say of each site how much the others agree and it opposes them, whichever is less.
+def _agreement(
+    sites: Sequence[str],
+    change_of: Callable[[str], Change],
+    lengths: Mapping[str, Mapping[str, _Length]],
+) -> dict[str, float]:
+    """Return the mean cosine of each site's direction with those of the others.
 
-    With u the directions of the n changes and T their sum: the cosine of u with the others is
-    (u.T - 1) / |T - u|, and the mean cosine of two of the others follows from
-    |T - u|^2 = (n - 1) + (n - 1)(n - 2) mean.
+    With u the directions of the n sites and T their sum it is (u.T - u.u) / (n - 1).
     """
+    if len(sites) == 1:
+        return {}
     total: dict[str, AnyArray] = {}
     for site in sites:
-        for name, array in _direction(change_of, site):
+        for name, array in _direction(change_of(site), lengths[site]):
             total[name] = total[name] + array if name in total else array
-    square = sum(_dot(array, array) for array in total.values())
-    others, opposed = len(sites) - 1, {}
+    agreement = {}
     for site in sites:
-        dot = sum(_dot(array, total[name]) for name, array in _direction(change_of, site))
-        rest = max(0.0, square - 2 * dot + 1)
-        agreement = (rest - others) / (others * (others - 1))
-        opposed[site] = min(agreement, (1 - dot) / math.sqrt(rest)) if rest else 0.0
-    return opposed
+        own = _direction(change_of(site), lengths[site])
+        dot = sum(_dot(array, total[name] - array) for name, array in own)
+        agreement[site] = dot / (len(sites) - 1)
+    return agreement
 
 
-def _direction(change_of: Callable[[str], Change], site: str) -> Change:
-    """Yield the matrices of a change, together of length 1: statistics of layers have no say."""
-    length = math.sqrt(sum(_dot(a, a) for _, a in change_of(site) if a.ndim > 1))
-    for name, array in change_of(site):
-        if array.ndim > 1:
-            yield name, (array / (length or 1.0)).astype(np.float32)
+def _direction(own: Change, lengths: Mapping[str, _Length]) -> Change:
+    """Yield the matrices of a change, each as long as any other, together of length 1.
+
+    The deepest layers have most of the weights and most of the noise, and would drown what all
+    sites learn alike; the statistics of layers have no say.
+    """
+    matrices = {
+        name: part.length for name, part in lengths.items() if part.is_matrix and part.length > 0
+    }
+    for name, array in own:
+        if name in matrices:
+            length = matrices[name] * math.sqrt(len(matrices))
+            yield name, (array / length).astype(np.float32)
 
 
 def _dot(a: AnyArray, b: AnyArray) -> float:

@@ -16,7 +16,7 @@ from crisp_core.schema.messages import HintPlan, TrainFigures, TrainPlan
 from crisp_core.schema.record import Action
 from crisp_core.schema.study import Study
 from crisp_core.schema.summary import RoundSummary
-from crisp_server.admission import Change, admit, change, unlike_others
+from crisp_server.admission import Change, admit, change, compare
 from crisp_server.aggregation import next_model, personal_norms
 from crisp_server.control import Sent, common_of, renewed
 from crisp_server.own import own_arrays_of
@@ -91,6 +91,7 @@ def train_round(
         trained={site: taken.trained[site] for site in names},
         missing=taken.missing,
         late=taken.late,
+        agreement=dict(taken.agreement),
         sent=content_hash(parameters) if study.keeps_own else "",
     )
     notes = (*outcome.notes, *remarks_on(study))
@@ -123,6 +124,8 @@ class _Taken:
         self._study, self._step, self._sent, self._run = study, step, parameters, run
         self.trained: dict[str, TrainFigures] = {}
         self.late: dict[str, int] = {}
+        self.unlike: tuple[str, ...] = ()
+        self.agreement: Mapping[str, float] = {}
         self.missing = dict.fromkeys(study.sources, NO_ANSWER)
 
     def take_in(self, reply: SiteReply) -> None:
@@ -153,11 +156,13 @@ class _Taken:
         """Refuse what is unlike the others of this round."""
         if self._study.federation.admission == "finite":
             return
-        reasons = unlike_others(sorted(self.trained), self._change_of)
-        for site in reasons:
+        before = latest_agreement(self._run.progress().rounds)
+        compared = compare(sorted(self.trained), self._change_of, before)
+        for site in compared.refused:
             del self.trained[site]
             self.late.pop(site, None)
-        self.missing |= reasons
+        self.missing |= compared.refused
+        self.unlike, self.agreement = tuple(compared.refused), compared.agreement
 
     def _change_of(self, site: str) -> Change:
         """Begin a site's change, from the model that it was sent."""
@@ -232,13 +237,25 @@ def _models_of_hints(plan: Frozen | None) -> Iterator[tuple[str, ...]]:
         yield models[:count]
 
 
+def latest_agreement(rounds: Sequence[RoundSummary]) -> dict[str, float]:
+    """Return each site's agreement with the others in the last round in which it counted."""
+    return {site: own for one in rounds for site, own in one.agreement.items()}
+
+
 def _insist_on_quorum(study: Study, step: TrainRound, taken: _Taken) -> None:
     if len(taken.trained) >= study.quorum:
         return
     reasons = "; ".join(f"{site}: {reason}" for site, reason in taken.missing.items())
+    fix = "The model of the round before is kept: mend the sites, then `crisp resume`"
+    if taken.unlike:
+        fix = (
+            f"Look at the images and masks of {' and '.join(taken.unlike)}. If they are as they "
+            'should be, start anew with federation.admission = "finite" or without the site; if '
+            "not, mend them, then `crisp resume`"
+        )
     raise QuorumError(
         expected=f"{study.quorum} updates",
         got=f"{len(taken.trained)}",
         where=f"round {step.round_number}; {reasons}".rstrip("."),
-        fix="The model of the round before is kept: mend the sites, then `crisp resume`",
+        fix=fix,
     )

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from crisp_core.errors import RunStateError
 from crisp_core.schema.manifest import Progress
 from crisp_core.schema.study import Study
-from crisp_core.schema.summary import GenerationSummary, RunSummary
-from crisp_server.admission import COMPARABLE
+from crisp_core.schema.summary import GenerationSummary, RunSummary, named_rounds
+from crisp_server.admission import COMPARABLE, OPPOSED, opposition
 from crisp_server.holdout import risk_rule, select_generation
 from crisp_server.store import RunFolder
 from crisp_server.verdict import sentences_of
@@ -77,7 +77,7 @@ def _generations(progress: Progress) -> list[GenerationSummary]:
 
 def _warnings(study: Study, progress: Progress) -> tuple[str, ...]:
     """Sentences that a reader must see first."""
-    sentences = [*_uncompared(study, progress), *_late(progress)]
+    sentences = [*_uncompared(study, progress), *_opposed(progress), *_late(progress)]
     if study.evaluation.select == "last":
         sentences.append("The last generation was taken: this study has no validation selection")
     ratios = {
@@ -103,6 +103,21 @@ def _uncompared(study: Study, progress: Progress) -> Iterator[str]:
         yield (
             f"In {len(rounds)} of {len(progress.rounds)} rounds fewer than {COMPARABLE} updates "
             "counted: too few to tell by size or direction which one is wrong"
+        )
+
+
+def _opposed(progress: Progress) -> Iterator[str]:
+    """Name the sites that had drifted away from the others, and counted all the same."""
+    rounds: dict[str, list[int]] = {}
+    for summary in progress.rounds:
+        for site, opposed in opposition(summary.agreement).items():
+            if opposed > OPPOSED:
+                rounds.setdefault(site, []).append(summary.round_number)
+    for site, numbers in rounds.items():
+        yield (
+            f"{site} pulled against the others, which agreed, in {named_rounds(numbers)}, and "
+            "counted: it had drifted away from them round by round. Its patients or its masks "
+            "differ from theirs"
         )
 
 

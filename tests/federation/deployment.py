@@ -30,6 +30,9 @@ from crisp_server.store import RunFolder
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 HOSTILE = Path(__file__).with_name("hostile")
+CODE = os.environ.get("PYTHONPATH", "")
+"""Where these tests take the packages from, if not from the environment: so do the processes."""
+HOSTILE_PATH = os.pathsep.join(filter(None, [str(HOSTILE), CODE]))
 COORDINATOR = "coordinator"
 NAME = "coordinator.test"
 """How hospitals call the coordinator; each host's own /etc/hosts says where that is."""
@@ -359,7 +362,7 @@ class Federation:
 
     def _hostile(self, place: str) -> dict[str, str]:
         return {
-            "PYTHONPATH": str(HOSTILE),
+            "PYTHONPATH": HOSTILE_PATH,
             "CRISP_HOSTILE": str(self.folder / place / "order.json"),
         }
 
@@ -368,6 +371,7 @@ class Federation:
             "PATH": os.pathsep.join([str(SCRIPTS), os.environ["PATH"]]),
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
+            "PYTHONPATH": CODE,
             "OMP_NUM_THREADS": "1",
             "GOMP_SPINCOUNT": "10000",
         }

@@ -9,7 +9,14 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from federation.deployment import COORDINATOR, HOSTILE, NAME, Federation, federation, small_study
+from federation.deployment import (
+    COORDINATOR,
+    HOSTILE_PATH,
+    NAME,
+    Federation,
+    federation,
+    small_study,
+)
 from federation.hosts import needs_hosts
 from federation.tcp_proxy import Proxy
 from federation.tls_interceptor import ISSUER, intercepted
@@ -90,7 +97,7 @@ def test_s23_a_name_that_nobody_knows_is_named(joined: Federation) -> None:
 
 @pytest.mark.parametrize("seconds", [600, -600])
 def test_s23_a_clock_that_is_ten_minutes_wrong_is_named(joined: Federation, seconds: int) -> None:
-    (line,) = errors(joined, PYTHONPATH=str(HOSTILE), CRISP_CLOCK_S=str(seconds))
+    (line,) = errors(joined, PYTHONPATH=HOSTILE_PATH, CRISP_CLOCK_S=str(seconds))
 
     side = "ahead of" if seconds > 0 else "behind"
     assert re.search(rf"clock is (59\d|60\d) s {side}", line)

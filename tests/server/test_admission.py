@@ -7,7 +7,7 @@ import pytest
 
 from crisp_core.arrays import Parameters
 from crisp_core.errors import UpdateRefusedError
-from crisp_server.admission import admit, change, unlike_others
+from crisp_server.admission import Comparison, admit, change, compare, opposition
 
 SHAPE = (8, 8, 3, 3)
 
@@ -32,8 +32,12 @@ def trained(seed: int, own: float = 1.0) -> dict[str, np.ndarray]:
     return moved
 
 
-def refusals(updates: Mapping[str, Parameters]) -> dict[str, str]:
-    return unlike_others(sorted(updates), lambda site: change(updates[site], sent()))
+def compared(updates: Mapping[str, Parameters], before: Mapping[str, float]) -> Comparison:
+    return compare(sorted(updates), lambda site: change(updates[site], sent()), before)
+
+
+def refusals(updates: Mapping[str, Parameters]) -> Mapping[str, str]:
+    return compared(updates, {}).refused
 
 
 def honest(count: int = 4) -> dict[str, dict[str, np.ndarray]]:
@@ -58,6 +62,47 @@ def test_sites_that_pull_apart_around_their_average_are_not_refused() -> None:
     assert refusals({**pulls, "c": last}) == {}
 
 
+def turned(updates: Mapping[str, Parameters], site: str) -> dict[str, Parameters]:
+    base = sent()
+    around = {n: (2 * base[n] - array).astype(array.dtype) for n, array in updates[site].items()}
+    return {**updates, site: around}
+
+
+@pytest.mark.parametrize(("before", "refused"), [({}, True), (0.3, True), (0.1, False)])
+def test_a_site_that_had_drifted_away_is_not_refused_for_its_direction(before, refused) -> None:
+    """As where two cohorts are alike and a third is not: each round it goes its way further."""
+    stood = before if isinstance(before, dict) else dict.fromkeys(honest(3), before)
+
+    comparison = compared(turned(honest(3), "site-2"), stood)
+
+    assert ("site-2" in comparison.refused) == refused
+    assert (
+        opposition(compared(turned(honest(3), "site-2"), {"site-2": 0}).agreement)["site-2"] > 0.2
+    )
+
+
+def test_what_all_learn_alike_counts_however_small_its_layer_is() -> None:
+    """The deep layer is noise of its own at each site and nine tenths of the weights."""
+    updates = {}
+    for number in range(3):
+        noise = np.random.default_rng(number).normal(size=SHAPE)
+        alike = trained(number, own=0.2)
+        updates[f"site-{number}"] = {**alike, "deep": (sent()["deep"] + noise).astype(np.float32)}
+
+    assert refusals(updates) == {}
+    assert list(refusals(turned(updates, "site-1"))) == ["site-1"]
+
+
+def test_the_agreement_of_those_that_count_is_kept_for_the_next_round() -> None:
+    updates = honest(4)
+
+    alone, all_ = compared(updates, {}), compared(turned(updates, "site-2"), {})
+
+    assert set(alone.agreement) == set(updates)
+    assert all(0.2 < cosine < 1 for cosine in alone.agreement.values())
+    assert set(all_.agreement) == set(updates) - {"site-2"}
+
+
 @pytest.mark.parametrize("count", [3, 4, 6])
 def test_a_change_a_hundred_times_as_long_is_refused(count: int) -> None:
     updates = honest(count)
@@ -74,12 +119,7 @@ def test_a_change_a_hundred_times_as_long_is_refused(count: int) -> None:
 
 @pytest.mark.parametrize("count", [3, 4, 6])
 def test_a_change_in_the_opposite_direction_is_refused(count: int) -> None:
-    updates = honest(count)
-    base = sent()
-    updates["site-2"] = {
-        name: (2 * base[name] - array).astype(array.dtype)
-        for name, array in updates["site-2"].items()
-    }
+    updates = turned(honest(count), "site-2")
 
     assert list(refusals(updates)) == ["site-2"]
     assert "against" in refusals(updates)["site-2"]

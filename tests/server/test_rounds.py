@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,10 @@ import pytest
 from federation_samples import study, trained
 
 from crisp_core.errors import QuorumError
-from crisp_core.schema.manifest import RunFacts
+from crisp_core.schema.manifest import Progress, RunFacts
 from crisp_core.schema.messages import SiteFault
+from crisp_core.schema.study import Study
+from crisp_core.schema.summary import RoundSummary
 from crisp_server.rounds import train_round
 from crisp_server.sites import SiteReply
 from crisp_server.steps import TrainRound, round_plan
@@ -139,3 +142,45 @@ def test_an_update_without_usable_figures_does_not_count(tmp_path: Path, figures
 
     with pytest.raises(QuorumError, match=r"2 updates, got 1.*east: .*figures"):
         train_round(study(), STEP, START, (), sites, run_folder(tmp_path / "run"))
+
+
+PULLED = {"east": (4.0, 10), "north": (0.0, 10), "west": (30.0, 10)}
+"""West pulls up where the others pull down."""
+SQUARE = {"w": np.full((2, 2), 9.0, np.float32)}
+
+
+def study_of_three(**federation) -> Study:
+    raw = study().model_dump(mode="json")
+    raw["sites"]["west"] = raw["sites"]["east"]
+    raw["federation"] |= federation
+    return Study.model_validate_json(json.dumps(raw))
+
+
+def after_round_1(path: Path, whole: Study, agreement: dict[str, float]) -> RunFolder:
+    """A run that was stopped after a round in which the sites agreed so much."""
+    run = RunFolder.create(path, whole, FACTS)
+    one = RoundSummary(generation=1, round_number=1, trained={}, missing={}, agreement=agreement)
+    run.save(SQUARE, Progress(rounds=(one,)))
+    return RunFolder.open(path)
+
+
+@pytest.mark.parametrize(("before", "counts"), [(0.5, False), (0.1, True)])
+def test_a_run_that_goes_on_knows_who_agreed_before(tmp_path: Path, before, counts) -> None:
+    whole = study_of_three(quorum=2)
+    run = after_round_1(tmp_path / "run", whole, {"east": 0.4, "north": 0.4, "west": before})
+
+    summary = train_round(whole, STEP, SQUARE, (), PullTowards(PULLED), run).summary
+
+    assert ("west" in summary.trained) == counts == ("west" in summary.agreement)
+    assert counts or "points against the others'" in summary.missing["west"]
+
+
+def test_a_study_that_a_direction_stops_says_what_to_do(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", study_of_three(), FACTS)
+
+    with pytest.raises(QuorumError) as caught:
+        train_round(run.study, STEP, SQUARE, (), PullTowards(PULLED), run)
+
+    assert "west: refused: its change points against the others'" in caught.value.where
+    assert 'start anew with federation.admission = "finite" or without' in caught.value.fix
+    assert "images and masks of west" in caught.value.fix
