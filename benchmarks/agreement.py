@@ -147,7 +147,7 @@ def _changed(study: Study, sections: Mapping[str, Any], role: str = "") -> Study
 
 def write_data(made: Path) -> None:
     """Make the phantom's vendors and the rings, unless they are there."""
-    from synthetic import write_site  # type: ignore[import-not-found]  # noqa: PLC0415 - see federations
+    from synthetic import write_site  # type: ignore[import-not-found]  # noqa: PLC0415
 
     if not (made / "phantom").exists():
         write_phantom("cardiac", made / "phantom", seed=1, patients=4)

@@ -155,7 +155,7 @@ class Federation:
             more: Environment variables.
         """
         done = self.net[place].run(
-            *words, cwd=self._place(place), env={**self._environment(), **more}, timeout=180
+            *words, cwd=self._place(place), env={**self._environment(), **more}, timeout=600
         )
         said = done.stdout + done.stderr
         assert expect in (None, done.returncode), f"{words} gave {done.returncode}: {said}"

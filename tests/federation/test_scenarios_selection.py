@@ -12,6 +12,8 @@ import pytest
 from federation.deployment import COORDINATOR, Federation, federation, small_study
 from federation.hosts import needs_hosts
 
+from crisp_core.errors import StudyError
+
 pytestmark = [
     pytest.mark.flower,
     pytest.mark.slow,
@@ -99,9 +101,10 @@ def test_s15_a_metric_that_stays_at_one_hospital_is_an_error_before_round_1(
     lines = [line for line in before.splitlines() if not line.startswith("metrics")]
     policy.write_text('metrics = ["dice"]\n' + "\n".join(lines) + "\n")
     run = whole.run()
-
-    said = run.wait(expect=3)
-    policy.write_text(before)
+    try:
+        said = run.wait(expect=StudyError.exit_code)
+    finally:
+        policy.write_text(before)
 
     assert "north" in said
     assert "hd95_mm" in said
