@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
-from isal import igzip, igzip_lib
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
-from nibabel.volumeutils import apply_read_scaling
-from nibabel.wrapstruct import WrapStructError
+from isal import igzip
 
 from crisp_core.arrays import AnyArray, FloatArray, IntArray
 from crisp_core.errors import DataError
 from crisp_core.files.atomic import write_bytes
+from crisp_core.files.nifti import UNREADABLE, NiftiFile, opened
 from crisp_core.files.orientation import SPACE, Grid, grid_of, same_place, to_file, to_house
 
-GZIP_MAGIC = b"\x1f\x8b"
-NIFTI2_HEADER_BYTES = 540
 COMPRESSION_LEVEL = 2
-UNREADABLE: tuple[type[Exception], ...] = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    MemoryError,
-    OverflowError,
-    zlib.error,
-    igzip_lib.IsalError,  # type: ignore[assignment]  # isal's stub calls the class an instance
-    ImageFileError,
-    HeaderDataError,
-    WrapStructError,
-)
-"""What a damaged file makes isal and nibabel raise."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +47,7 @@ def read_image(*paths: Path, frame: int | None = None) -> Volume:
     """
     parts = [_read_channels(path, frame) for path in paths]
     grid = parts[0].grid
-    for path, part in zip(paths, parts, strict=True):
+    for path, part in zip(paths[1:], parts[1:], strict=True):
         if not same_place(grid, part.grid):
             raise DataError(
                 expected=f"all channels on one grid of {grid.shape}",
@@ -90,12 +69,11 @@ def read_labels(path: Path, frame: int | None = None) -> LabelVolume:
         DataError: If the file is unreadable, no NIfTI, has channels, or holds other numbers than
             integers.
     """
-    image = _open(path)
-    values = _values(image, path, frame if len(image.shape) > SPACE else None)
+    values, affine = _read(path, frame, may_lack_frames=True)
     if values.ndim > SPACE:
         raise _unexpected(path, "a mask of 2 or 3 axes", f"shape {values.shape}")
-    grid = _grid(image, values.shape, path)
-    return LabelVolume(np.ascontiguousarray(to_house(_integers(values, path), grid)), grid)
+    grid = _grid(affine, values.shape, path)
+    return LabelVolume(np.array(to_house(_integers(values, path), grid), order="C"), grid)
 
 
 def write_labels(path: Path, labels: IntArray, grid: Grid) -> None:
@@ -124,11 +102,10 @@ def write_map(path: Path, array: AnyArray, grid: Grid) -> None:
 
 
 def _read_channels(path: Path, frame: int | None) -> Volume:
-    image = _open(path)
-    values = _values(image, path, frame)
+    values, affine = _read(path, frame)
     if values.ndim > SPACE + 1:
         raise _unexpected(path, "an image of 2, 3 or 4 axes", f"shape {values.shape}")
-    grid = _grid(image, values.shape[:SPACE], path)
+    grid = _grid(affine, values.shape[:SPACE], path)
     channels = np.moveaxis(values, -1, 0) if values.ndim > SPACE else values[None]
     array = np.empty((len(channels), *grid.shape), np.float32)
     for target, channel in zip(array, channels, strict=True):
@@ -136,48 +113,35 @@ def _read_channels(path: Path, frame: int | None) -> Volume:
     return Volume(array, grid)
 
 
-def _open(path: Path) -> nib.Nifti1Image:
-    """Unpack and parse a file whole: for volumes that fit in memory this beats lazy reading."""
+def _read(
+    path: Path, frame: int | None, *, may_lack_frames: bool = False
+) -> tuple[AnyArray, FloatArray]:
+    """Return the array, without trailing axes of length 1, and the affine."""
     try:
-        data = path.read_bytes()
-        if data.startswith(GZIP_MAGIC):
-            data = igzip.decompress(data)
-        second = int.from_bytes(data[:4], "little") == NIFTI2_HEADER_BYTES
-        kind = nib.Nifti2Image if second else nib.Nifti1Image
-        return kind.from_bytes(data)
-    except UNREADABLE as error:
-        raise _unreadable(error, path) from None
-
-
-def _stored(image: nib.Nifti1Image, frame: int | None) -> AnyArray:
-    """Return what the file holds, with slope and intercept applied; no copy otherwise."""
-    proxy: Any = image.dataobj
-    held = proxy.file_like.getbuffer()
-    raw = np.ndarray(proxy.shape, proxy.dtype, held, proxy.offset, order="F")
-    part = raw if frame is None else raw[..., frame]
-    return apply_read_scaling(part, proxy.slope, proxy.inter)
-
-
-def _values(image: nib.Nifti1Image, path: Path, frame: int | None) -> AnyArray:
-    """Return the array with slope and intercept applied, without trailing axes of length 1."""
-    if image.get_data_dtype().kind not in "iuf":
-        raise _unexpected(path, "real numbers", f"data type {image.get_data_dtype()}")
-    if frame is not None and not (len(image.shape) == SPACE + 1 and 0 <= frame < image.shape[-1]):
-        raise _unexpected(path, f"a fourth axis with a frame {frame}", f"shape {image.shape}")
-    try:
-        values = _stored(image, frame)
+        with opened(path) as file:
+            if may_lack_frames and len(file.shape) <= SPACE:
+                frame = None
+            _check(file, path, frame)
+            values, affine = file.values(frame), file.affine
     except UNREADABLE as error:
         raise _unreadable(error, path) from None
     if values.size == 0:
         raise _unexpected(path, "at least one voxel", f"shape {values.shape}")
     while values.ndim > SPACE and values.shape[-1] == 1:
         values = values[..., 0]
-    return values
+    return values, affine
 
 
-def _grid(image: nib.Nifti1Image, shape: tuple[int, ...], path: Path) -> Grid:
+def _check(file: NiftiFile, path: Path, frame: int | None) -> None:
+    if file.dtype.kind not in "iuf":
+        raise _unexpected(path, "real numbers", f"data type {file.dtype}")
+    if frame is not None and not (len(file.shape) == SPACE + 1 and 0 <= frame < file.shape[-1]):
+        raise _unexpected(path, f"a fourth axis with a frame {frame}", f"shape {file.shape}")
+
+
+def _grid(affine: FloatArray, shape: tuple[int, ...], path: Path) -> Grid:
     try:
-        return grid_of(shape, np.asarray(image.affine))
+        return grid_of(shape, affine)
     except ValueError as error:
         raise _unexpected(path, "an affine that places the voxels", str(error)) from None
 
@@ -187,9 +151,8 @@ def _integers(values: AnyArray, path: Path) -> IntArray:
     small = np.iinfo(np.int16)
     if not (low >= small.min and high <= small.max):  # also false where one is NaN
         raise _unexpected(path, "label values that fit 16 bits", f"{low} to {high}")
-    whole: IntArray = values.astype(
-        np.uint8 if low >= 0 and high <= np.iinfo(np.uint8).max else np.int16
-    )
+    kind = np.uint8 if low >= 0 and high <= np.iinfo(np.uint8).max else np.int16
+    whole: IntArray = values.astype(kind, copy=False)
     if values.dtype.kind == "f" and (whole != values).any():
         raise _unexpected(path, "integer labels", f"{values[whole != values][0]:g}")
     return whole

@@ -13,10 +13,12 @@ from crisp_core.model.perturbation import (
     EncodedCase,
     KeyedNoise,
     Noise,
+    joined,
 )
 from crisp_core.model.segmenter import Segmenter, evaluating
 from crisp_core.numerics.grades import Instance, RangeOver
 from crisp_core.numerics.hints import GradeTally, binary_hint, null_hint, rank_hint
+from crisp_core.numerics.odds import Odds
 
 __all__ = ["HintOptions", "Hints", "KeyedNoise", "Noise", "make_hints"]
 
@@ -97,18 +99,20 @@ def hints_of(
     clean_logits: torch.Tensor,
     options: HintOptions,
     noise: Noise,
-    watch: Callable[[torch.Tensor], None] | None = None,
+    watch: Callable[[int, Odds], None] | None = None,
 ) -> Hints:
     """Make hints of a case that is already encoded; see `make_hints`.
 
-    `watch` is shown the logits (D, K, H, W) of each perturbation, so that nobody draws them anew.
+    `watch` is shown the odds of each perturbation, some slices at a time and the number of the
+    first of them, so that nobody draws them anew.
     """
     tally = GradeTally(options.levels, options.range_over, options.instance, options.log_odds_clip)
     for n in range(options.perturbations):
-        logits = encoded.perturbed_logits(n, noise, options.sigma)
-        tally.add(logits.unsqueeze(0))
-        if watch is not None:
-            watch(logits)
+        for first, odds in encoded.perturbed_odds(n, noise, options.sigma):
+            tally.note(odds)
+            if watch is not None:
+                watch(first, odds)
+        tally.close()
     return Hints(
         core=tally.core,
         support=tally.support,
@@ -146,4 +150,4 @@ def _hint_channels(tally: GradeTally, options: HintOptions) -> torch.Tensor:
     if options.form == "binary":
         return binary_hint(tally.core, tally.support)
     stacks = zip(tally.ranks.chunk(options.stacks), tally.core.chunk(options.stacks), strict=True)
-    return torch.cat([rank_hint(ranks, core, options.neighbours) for ranks, core in stacks])
+    return joined([rank_hint(ranks, core, options.neighbours) for ranks, core in stacks])

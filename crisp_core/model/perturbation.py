@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 
 from crisp_core.model.segmenter import Maps, Segmenter
+from crisp_core.numerics.odds import Odds, blocks_of
 from crisp_core.numerics.randomness import keyed_normal
 
 MEMORY_BOUND_BYTES = 2 << 30
@@ -80,11 +81,17 @@ class EncodedCase:
 
     def clean_logits(self) -> torch.Tensor:
         """Decode every slice as it is: (D, K, H, W)."""
-        return _joined([self._segmenter.decode(c.skips, c.features) for c in self.chunks])
+        return joined([self._segmenter.decode(c.skips, c.features) for c in self.chunks])
 
     def perturbed_logits(self, n: int, noise: Noise, sigma: float) -> torch.Tensor:
         """Decode every slice with perturbation n: (D, K, H, W)."""
-        return _joined([self._perturbed(c, n, noise, sigma) for c in self.chunks])
+        return joined([self._perturbed(c, n, noise, sigma) for c in self.chunks])
+
+    def perturbed_odds(self, n: int, noise: Noise, sigma: float) -> Iterator[tuple[int, Odds]]:
+        """Decode perturbation n, some slices at a time, each with the number of the first."""
+        for chunk in self.chunks:
+            for first, block in blocks_of(self._perturbed(chunk, n, noise, sigma)):
+                yield chunk.first_slice + first, Odds.of(block)
 
     def noise_ratio(self, sigma: float) -> float:
         """Compare sigma with the features of the middle chunk, or of the first if none is kept."""
@@ -116,7 +123,8 @@ def noise_ratio(sigma: float, features: torch.Tensor) -> float:
     return sigma / spread if spread > 0 else math.inf
 
 
-def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+def joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Put parts of a case after one another; a single one is not copied."""
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 

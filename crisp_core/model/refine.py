@@ -110,7 +110,7 @@ def _passes(
         encoded = EncodedCase(segmenter, network_inputs(segmenter, images, hint))
         logits = encoded.clean_logits()
         tally = InformationTally()
-        hints = hints_of(encoded, logits, options, noise_of(generation), tally.add)
+        hints = hints_of(encoded, logits, options, noise_of(generation), tally.note)
         probabilities = logits.float().softmax(dim=1)
         yield Pass(
             probabilities=probabilities,

@@ -58,8 +58,9 @@ class SmallSegmenter(Segmenter):
     def decode(self, skips: Maps, features: torch.Tensor) -> torch.Tensor:
         """Return logits (B, K, H, W)."""
         frame, skip = skips
-        fused = self.fuse(functional.relu6(skip + _resized(self.context(features), skip)))
-        return _resized(self.head(fused), frame)
+        joined = functional.relu6(_resized(self.context(features), skip).add_(skip), inplace=True)
+        fused = self.fuse(joined)
+        return _resized(self.head(fused).contiguous(), frame)  # planes, whatever came before
 
 
 class _Context(nn.Module):

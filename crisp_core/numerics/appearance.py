@@ -163,7 +163,7 @@ def _lit(image: torch.Tensor, polynomial: torch.Tensor) -> None:
     if not polynomial.any():
         return
     rows, columns = (_powers(side, image.dtype, image.device) for side in image.shape[1:])
-    field = (rows @ polynomial.to(image) @ columns.T).exp_()
+    field = (rows @ (polynomial.to(image) / math.log(2)) @ columns.T).exp2_()
     image.add_(1).mul_(field).sub_(1)
 
 
@@ -171,7 +171,7 @@ def _bent(image: torch.Tensor, gamma: float, side: float) -> None:
     if gamma == 1:
         return
     u = (image * (side / 2)).add_(0.5)
-    bent = u.abs().log_().mul_(gamma).exp_().copysign_(u)
+    bent = u.abs().log2_().mul_(gamma).exp2_().copysign_(u)
     bent.sub_(bent.mean())
     middle = image.mean()
     gain = side * image.sub_(middle).norm() / bent.norm().clamp_min(_TINY)

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 import torch
 
+from crisp_core.numerics.information import entropy_of
+from crisp_core.numerics.odds import blocks_of
+
 FLOOR_PIXELS = 20
 """Foreground below this many pixels of a 64 x 64 slice counts as this many."""
 FLOOR_AREA_PIXELS = 64 * 64
@@ -35,7 +38,7 @@ def guard_entropy(probabilities: torch.Tensor) -> float:
     """
     height, width = probabilities.shape[-2:]
     wide = probabilities if probabilities.dtype == torch.float64 else probabilities.float()
-    entropy = float(torch.special.entr(wide).sum(dtype=torch.float64))
+    entropy = sum(float(entropy_of(block).sum(dtype=torch.float64)) for _, block in blocks_of(wide))
     foreground = float((1 - wide[:, 0]).sum(dtype=torch.float64))
     if math.isnan(entropy):
         message = f"probabilities {tuple(probabilities.shape)} hold NaN"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from crisp_core.numerics.grades import Instance, RangeOver, graded
+from crisp_core.numerics.grades import Instance, RangeOver, check_options, cut_
+from crisp_core.numerics.odds import Odds, blocks_of
 
 
 class GradeTally:
@@ -20,10 +21,12 @@ class GradeTally:
         instance: Instance = "slice",
         log_odds_clip: float | None = None,
     ) -> None:
+        check_options(levels, range_over, instance)
         self._levels = levels
         self._range_over: RangeOver = range_over
         self._instance: Instance = instance
         self._log_odds_clip = log_odds_clip
+        self._scores: list[torch.Tensor] = []
         self._sums: torch.Tensor | None = None
         self.count = 0
 
@@ -36,34 +39,71 @@ class GradeTally:
         Raises:
             ValueError: If a logit is not finite.
         """
-        grades, flat = graded(
-            logits, self._levels, self._range_over, self._instance, self._log_odds_clip
-        )
-        for grade, blank in zip(grades, flat, strict=True):
-            self._add_one(grade, blank.reshape(blank.shape + (1,) * (grade.ndim - 2)))
+        for one in logits:
+            for _, block in blocks_of(one):
+                self.note(Odds.of(block))
+            self.close()
 
-    def _add_one(self, grade: torch.Tensor, flat: torch.Tensor) -> None:
+    def note(self, odds: Odds) -> None:
+        """Take the next items of a perturbation in; `close` grades them when all are there.
+
+        Raises:
+            ValueError: If a logit is not finite.
+        """
+        scores = odds.log_odds(with_background=self._range_over == "joint_all")
+        if self._log_odds_clip is not None:
+            scores = scores.clamp_(-self._log_odds_clip, self._log_odds_clip)
+        self._scores.append(scores)
+
+    def close(self) -> None:
+        """Grade the noted perturbation and count it in.
+
+        Raises:
+            ValueError: If a logit is not finite.
+        """
+        class_count = self._scores[0].shape[1] - (self._range_over == "joint_all")
+        low, high = (extreme[:, -class_count:] for extreme in self._extremes())
         if self._sums is None:
-            self._lowest, self._highest, self._sums = grade, grade.clone(), grade.clone()
-            self._flat = flat.clone()
-        else:
-            torch.minimum(self._lowest, grade, out=self._lowest)
-            torch.maximum(self._highest, grade, out=self._highest)
-            self._sums += grade
-            self._flat |= flat
+            shape = (len(low), class_count, *self._scores[0].shape[2:])
+            self._sums = self._scores[0].new_zeros(shape)
+            self._flat = torch.zeros_like(low, dtype=torch.bool)
+        first = 0
+        for scores in self._scores:
+            own = slice(first, first + len(scores))
+            self._sums[own] += cut_(scores[:, -class_count:], low[own], high[own], self._levels)
+            first += len(scores)
+        self._flat |= low == high
+        self._scores.clear()
         self.count += 1
+
+    def _extremes(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return low and high (B, C, 1, …) of each item's and each class's range."""
+        low, high = (
+            torch.cat([extreme(scores.flatten(2), 2) for scores in self._scores])
+            for extreme in (torch.amin, torch.amax)
+        )
+        if not bool(torch.isfinite(low.sum() + high.sum())):
+            message = "logits of a perturbation hold NaN or infinite values"
+            raise ValueError(message)
+        axes = [*([0] if self._instance == "volume" else [])]
+        axes += [*([] if self._range_over == "class_fg" else [1])]
+        if axes:
+            shape = low.shape
+            low = low.amin(axes, keepdim=True).expand(shape)
+            high = high.amax(axes, keepdim=True).expand(shape)
+        dims = (*low.shape, *[1] * (self._scores[0].ndim - 2))
+        return low.reshape(dims), high.reshape(dims)
 
     @property
     def core(self) -> torch.Tensor:
         """High-precision mask, bool (B, C, *space): top grade in every perturbation."""
-        self._require_any()
-        return self._lowest == self._levels - 1  # a flat grade is 0, so never core
+        # The sum is exact, and a flat grade is 0, so never core.
+        return self._require_any() == self.count * (self._levels - 1)
 
     @property
     def support(self) -> torch.Tensor:
         """High-recall mask, bool (B, C, *space): above the lowest grade in any perturbation."""
-        self._require_any()
-        return (self._highest > 0) | self._flat
+        return (self._require_any() > 0) | self._flat
 
     @property
     def grade_sums(self) -> torch.Tensor:
@@ -192,8 +232,12 @@ def rank_hint(ranks: torch.Tensor, core: torch.Tensor, neighbours: int) -> torch
     if neighbours not in {0, 1}:
         message = f"neighbours must be 0 or 1, got {neighbours}"
         raise ValueError(message)
-    second = core.float() if neighbours == 0 else torch.zeros_like(ranks, dtype=torch.float32)
-    if neighbours == 1:
-        second[1:] += ranks[:-1] / 2
-        second[:-1] += ranks[1:] / 2
-    return torch.cat([ranks.float(), second], dim=1)
+    if neighbours == 0:
+        return torch.cat([ranks.float(), core.float()], dim=1)
+    count, classes, *space = ranks.shape
+    hint = ranks.new_zeros(count, 2 * classes, *space, dtype=torch.float32)
+    own, around = hint.chunk(2, dim=1)
+    own.copy_(ranks)
+    around[1:].add_(own[:-1], alpha=0.5)
+    around[:-1].add_(own[1:], alpha=0.5)
+    return hint
