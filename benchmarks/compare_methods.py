@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from crisp_core.schema.study import SiteEntry, Study
-from crisp_server.compare import compare
+from crisp_server.compare import Contest, compare
 from crisp_server.settings import load_study
 from crisp_server.simulate import SimulationOptions
 
@@ -43,10 +43,9 @@ def main() -> None:
     options = SimulationOptions(
         threads=wanted.threads, cache=wanted.run / "cache", command=shlex.join(sys.argv)
     )
-    seeds = [int(seed) for seed in wanted.seeds.split(",")]
-    for name, seed, summary in compare(
-        study, wanted.methods.split(","), seeds, wanted.run, options
-    ):
+    seeds = tuple(int(seed) for seed in wanted.seeds.split(","))
+    contest = Contest(tuple(wanted.methods.split(",")), seeds)
+    for name, seed, summary in compare(study, contest, wanted.run, options):
         print(f"{name}, seed {seed}: {summary.seconds:.0f} s")
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from benchmarks.compare_methods import located
 from crisp_core.report.loho import loho
-from crisp_server.loho import Contest, leave_one_site_out
+from crisp_server.compare import Contest
+from crisp_server.loho import leave_one_site_out
 from crisp_server.settings import load_study
 from crisp_server.simulate import SimulationOptions
 
@@ -46,7 +47,7 @@ def main() -> None:
     options = SimulationOptions(
         threads=wanted.threads, cache=wanted.run / "cache", command=shlex.join(sys.argv)
     )
-    folds = leave_one_site_out(study, Contest(METHODS, seeds, own_norm=True), wanted.run, options)
+    folds = leave_one_site_out(study, Contest(METHODS, seeds), wanted.run, options, own_norm=True)
     kept = {"folds": [asdict(fold) for fold in folds], "limits": loho(folds).limits}
     path = RESULTS / f"{wanted.study}.json"
     path.write_text(json.dumps(kept, allow_nan=False) + "\n", encoding="utf-8")

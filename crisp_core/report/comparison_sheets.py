@@ -9,7 +9,14 @@ from itertools import pairwise
 from crisp_core.numerics.significance import holm
 from crisp_core.report.grids import Grid, sheet_of, spread
 from crisp_core.report.methods import Cohort, Run, answer_dice, origins
-from crisp_core.report.pairing import Difference, Seeds, difference, differences, same_patients
+from crisp_core.report.pairing import (
+    Difference,
+    Seeds,
+    default_baseline,
+    difference,
+    differences,
+    same_patients,
+)
 from crisp_core.report.prose import count
 from crisp_core.report.sheets.sheet import Entry, Heading, Sheet, key_of, named, words
 from crisp_core.report.tables import DICE, HD95, Bootstrap, Metric
@@ -64,7 +71,7 @@ def pairs_of(runs: Sequence[Run], of: Cohort, baseline: str | None = None) -> Pa
     Raises:
         ValueError: If no run is of the baseline.
     """
-    chosen = baseline or ("fedavg" if "fedavg" in of.methods else of.methods[0])
+    chosen = baseline or default_baseline(of.methods)
     if chosen not in of.methods:
         message = f"expected a baseline among {', '.join(of.methods)}, got {chosen!r}"
         raise ValueError(message)

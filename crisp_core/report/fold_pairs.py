@@ -1,4 +1,4 @@
-"""Methods of a leave-one-hospital-out contest against the first of them, patient by patient."""
+"""Methods of a leave-one-hospital-out contest against one of them, patient by patient."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from statistics import fmean
 
 from crisp_core.numerics.significance import holm, paired_p
 from crisp_core.report.folds import Fold, methods_of
+from crisp_core.report.pairing import default_baseline
 from crisp_core.report.sheets.sheet import Entry, Heading, Sheet, words
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """A method against the first one, patient by patient."""
+    """A method against the baseline, patient by patient."""
 
     method: str
     baseline: str
@@ -25,9 +26,16 @@ class Pairing:
     p_holm: float
 
 
-def pairings_of(folds: Sequence[Fold]) -> Iterator[Pairing]:
-    """Compare every method with the first one on the patients that both have measured."""
-    baseline, *others = methods_of(folds)
+def pairings_of(folds: Sequence[Fold], baseline: str | None = None) -> Iterator[Pairing]:
+    """Compare every method with the baseline on the patients that both have measured.
+
+    Args:
+        folds: Of every method.
+        baseline: Absent: `fedavg`, else the first method.
+    """
+    methods = methods_of(folds)
+    baseline = baseline or default_baseline(methods)
+    others = [method for method in methods if method != baseline]
     plain = _patients(folds, baseline)
     compared = []
     for method in others:

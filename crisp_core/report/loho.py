@@ -36,13 +36,25 @@ class Loho:
     sheets: tuple[Sheet, ...]
 
 
-def write_loho(folds: Sequence[Fold], folder: Path, leakage: Leakage | None = None) -> Path:
+def write_loho(
+    folds: Sequence[Fold],
+    folder: Path,
+    leakage: Leakage | None = None,
+    *,
+    baseline: str | None = None,
+) -> Path:
     """Write loho.html, loho.json and loho.md into `folder` and return the page's path.
+
+    Args:
+        folds: Every federation that has ended.
+        folder: Made if it is not there.
+        leakage: What two hospitals have in common.
+        baseline: Method that the others are held against; absent: `fedavg`, else the first.
 
     Raises:
         ValueError: If there is no fold.
     """
-    result = loho(folds, leakage)
+    result = loho(folds, leakage, baseline=baseline)
     folder.mkdir(parents=True, exist_ok=True)
     write_sheets(result.sheets, folder)
     text = json.dumps(asdict(replace(result, sheets=())), allow_nan=False)
@@ -53,7 +65,9 @@ def write_loho(folds: Sequence[Fold], folder: Path, leakage: Leakage | None = No
     return path
 
 
-def loho(folds: Sequence[Fold], leakage: Leakage | None = None) -> Loho:
+def loho(
+    folds: Sequence[Fold], leakage: Leakage | None = None, *, baseline: str | None = None
+) -> Loho:
     """Compute every table.
 
     Raises:
@@ -62,7 +76,7 @@ def loho(folds: Sequence[Fold], leakage: Leakage | None = None) -> Loho:
     if not folds:
         message = "expected at least one fold, got none"
         raise ValueError(message)
-    pairings = tuple(pairings_of(folds))
+    pairings = tuple(pairings_of(folds, baseline))
     dice = _hospital_grid(folds, "Dice", DICE, lambda one: one.dice)
     hd95 = _hospital_grid(folds, "HD95 (mm)", HD95, lambda one: one.hd95_mm)
     return Loho(

@@ -30,6 +30,11 @@ class Difference:
     """Two-sided, of Wilcoxon's signed-rank test over the patients; not yet corrected."""
 
 
+def default_baseline(methods: Sequence[str]) -> str:
+    """Return whom methods are held against where nobody says: `fedavg`, else the first."""
+    return "fedavg" if "fedavg" in methods else methods[0]
+
+
 def patient_values(
     summary: RunSummary, metric: Metric, sites: Sequence[str]
 ) -> dict[Patient, float]:

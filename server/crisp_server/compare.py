@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from crisp_core.errors import UsageError
@@ -15,6 +17,16 @@ from crisp_server.simulate import SimulationOptions, carry_on, parts_of, start
 from crisp_server.store import RunFolder
 
 Row = tuple[str, int, RunSummary]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Who is compared, with whom."""
+
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    baseline: str | None = None
+    """Method that the others are held against; absent: `fedavg` if it runs, else the first."""
 
 
 def variants(
@@ -46,8 +58,7 @@ def variants(
 
 def compare(
     study: Study,
-    methods: Sequence[str],
-    seeds: Sequence[int],
+    contest: Contest,
     folder: Path,
     options: SimulationOptions,
     run_one: Callable[[str, RunFolder], RunSummary] | None = None,
@@ -55,16 +66,44 @@ def compare(
     """Run every variant that is not finished yet and write `comparison.html`, `.json` and `.md`.
 
     Each variant has its own run folder, so a comparison that was stopped continues where it was.
+
+    Raises:
+        UsageError: If a method word is unknown or the baseline is none of the methods.
     """
+    planned = list(variants(study, contest.methods, contest.seeds))
+    insist_on_baseline(contest.baseline, [name for name, _, _ in planned])
     rows: list[Row] = []
-    for name, seed, variant in variants(study, methods, seeds):
+    for name, seed, variant in planned:
         place = folder / f"{name.replace(' (', '-').rstrip(')')}-seed{seed}"
         run = RunFolder.open(place) if RunFolder.started(place) else start(variant, place, options)
         insist_on_same(run, variant)
         one = run_one(f"{name}, seed {seed}", run) if run_one else carry_on(run, lambda _: None)
         rows.append((name, seed, one))
-        write_comparison(rows, folder)
+        write_comparison(rows, folder, baseline=once_run(contest, [row[0] for row in rows]))
     return rows
+
+
+def insist_on_baseline(baseline: str | None, methods: Sequence[str]) -> None:
+    """Refuse, before anything runs, to hold methods against one that does not run.
+
+    Raises:
+        UsageError: If the baseline is none of `methods`.
+    """
+    if baseline is not None and baseline not in methods:
+        close = get_close_matches(baseline, methods, n=1)
+        raise UsageError(
+            expected=f"one of the methods that run: {', '.join(dict.fromkeys(methods))}",
+            got=repr(baseline),
+            where="--baseline",
+            fix=f"Did you mean {close[0]!r}"
+            if close
+            else "Name one of them, or add it to --methods",
+        )
+
+
+def once_run(contest: Contest, methods: Sequence[str]) -> str | None:
+    """Return the baseline as soon as it is among the methods that have run."""
+    return contest.baseline if contest.baseline in methods else None
 
 
 def insist_on_same(run: RunFolder, variant: Study) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from crisp_core.errors import StudyError, UsageError
@@ -12,22 +11,12 @@ from crisp_core.report.loho import write_loho
 from crisp_core.schema.methods import preset_of
 from crisp_core.schema.study import SiteEntry, Study
 from crisp_core.schema.summary import RunSummary
-from crisp_server.compare import insist_on_same, variants
+from crisp_server.compare import Contest, insist_on_baseline, insist_on_same, once_run, variants
 from crisp_server.leakage import insist_on_disjoint, leakage_of, marks_of
 from crisp_server.simulate import SimulationOptions, carry_on, start
 from crisp_server.store import RunFolder
 
 FEWEST_HOSPITALS = 2
-
-
-@dataclass(frozen=True)
-class Contest:
-    """Who is compared."""
-
-    methods: tuple[str, ...]
-    seeds: tuple[int, ...]
-    own_norm: bool = False
-    """Each method has the normalisation of its own word instead of the study's."""
 
 
 RunOne = Callable[[str, RunFolder], RunSummary]
@@ -73,25 +62,30 @@ def leave_one_site_out(
     folder: Path,
     options: SimulationOptions,
     run_one: RunOne | None = None,
+    *,
+    own_norm: bool = False,
 ) -> list[Fold]:
     """Run every fold that is not finished yet and write `loho.html`, `.json` and `.md`.
 
     Args:
         study: Its sources take turns at being held out.
-        contest: Methods and seeds.
+        contest: Methods, seeds and baseline.
         folder: Each federation has a run folder of its own in it, so that a stopped command
             continues where it was.
         options: How this machine is used.
         run_one: Called with a title and a run folder, brings the run to its end.
+        own_norm: Each method has the normalisation of its own word instead of the study's.
 
     Raises:
-        UsageError: If a method word is unknown or makes no model for a new hospital.
+        UsageError: If a method word is unknown or makes no model for a new hospital, or the
+            baseline is none of the methods.
         StudyError: If fewer than two hospitals can train.
     """
     _insist_on_one_model(contest.methods)
+    insist_on_baseline(contest.baseline, contest.methods)
     done: list[Fold] = []
     places: list[Path] = []
-    for method, seed, held_out, fold in _planned(study, contest):
+    for method, seed, held_out, fold in _planned(study, contest, own_norm=own_norm):
         place = folder / f"{method}-seed{seed}" / held_out
         run = RunFolder.open(place) if RunFolder.started(place) else start(fold, place, options)
         insist_on_same(run, fold)
@@ -101,16 +95,19 @@ def leave_one_site_out(
         places.append(place)
         leakage = leakage_of(marks_of(places))
         insist_on_disjoint(leakage)
-        write_loho(done, folder, leakage)
+        baseline = once_run(contest, [one.method for one in done])
+        write_loho(done, folder, leakage, baseline=baseline)
     return done
 
 
-def _planned(study: Study, contest: Contest) -> Iterator[tuple[str, int, str, Study]]:
+def _planned(
+    study: Study, contest: Contest, *, own_norm: bool
+) -> Iterator[tuple[str, int, str, Study]]:
     """Yield every federation seed by seed: a command that is stopped has whole seeds to show."""
     for seed in dict.fromkeys(contest.seeds):
         for held_out, fold in folds(study).items():
             for method, _, variant in variants(fold, contest.methods, [seed]):
-                yield method, seed, held_out, _normalised(variant) if contest.own_norm else variant
+                yield method, seed, held_out, _normalised(variant) if own_norm else variant
 
 
 def _normalised(study: Study) -> Study:

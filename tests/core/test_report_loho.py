@@ -67,6 +67,9 @@ def test_methods_are_paired_by_patient_after_cases_and_seeds_are_averaged() -> N
 
     apart = [0.8 - 0.8, 0.85 - 0.7, 0.8 - 0.5]
     assert (pair.method, pair.baseline, pair.patients) == ("other", "plain", 3)
+    [turned] = pairings_of([*FOLDS, *second], baseline="other")
+    assert (turned.method, turned.baseline) == ("plain", "other")
+    assert turned.difference == pytest.approx(-pair.difference)
     assert pair.difference == pytest.approx(sum(apart) / 3)
     assert pair.p == pytest.approx(paired_p([0.8, 0.85, 0.8], [0.8, 0.7, 0.5]))
 

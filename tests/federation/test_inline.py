@@ -16,13 +16,15 @@ from crisp_core.report.analysis.flags import flags
 from crisp_core.schema.manifest import Progress
 from crisp_core.schema.summary import RunSummary
 from crisp_core.trust.ledger import verify
-from crisp_server.compare import compare, variants
+from crisp_server.compare import Contest, compare, variants
 from crisp_server.conduct import conduct
 from crisp_server.flower import GridSites
 from crisp_server.simulate import carry_on, parts_of, start, words_of_sites
 from crisp_server.simulation.inline import InProcessGrid
 from crisp_server.store import RunFolder
 from crisp_server.summary import summarise
+
+ONE = Contest(("fedavg",), (1,))
 
 
 def run_of(folder: Path, **sections) -> tuple[RunFolder, RunSummary]:
@@ -148,7 +150,7 @@ def test_a_comparison_puts_every_run_into_one_table(tmp_path: Path) -> None:
     study = tiny_study(tmp_path, training={"steps": 4}, federation={"rounds": 1})
     folder = tmp_path / "comparison"
 
-    rows = compare(study, ["fedavg", "local"], [1], folder, tiny_options())
+    rows = compare(study, Contest(("fedavg", "local"), (1,)), folder, tiny_options())
 
     assert [name for name, _, _ in rows] == ["fedavg", "local (east)", "local (north)"]
     assert "| fedavg |" in (folder / "comparison.md").read_text()
@@ -314,13 +316,13 @@ def test_a_comparison_with_one_perturbation_is_possible(tmp_path: Path) -> None:
 
 def test_a_comparison_is_not_continued_with_other_data(tmp_path: Path) -> None:
     study = tiny_study(tmp_path, training={"steps": 4}, federation={"rounds": 1})
-    compare(study, ["fedavg"], [1], tmp_path / "comparison", tiny_options())
+    compare(study, ONE, tmp_path / "comparison", tiny_options())
     (tmp_path / "data" / "east").rename(tmp_path / "data" / "west")
     east = study.sites["east"].model_copy(update={"data": (str(tmp_path / "data" / "west"),)})
     moved = study.model_copy(update={"sites": {**study.sites, "east": east}})
 
     with pytest.raises(UsageError, match="another study"):
-        compare(moved, ["fedavg"], [1], tmp_path / "comparison", tiny_options())
+        compare(moved, ONE, tmp_path / "comparison", tiny_options())
 
 
 def test_a_finished_run_asks_nobody(finished) -> None:

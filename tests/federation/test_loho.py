@@ -12,7 +12,8 @@ from federation_on_disk import tiny_options, tiny_study
 
 from crisp_core.errors import StudyError, UsageError
 from crisp_core.schema.study import SiteEntry, Study
-from crisp_server.loho import Contest, folds, leave_one_site_out
+from crisp_server.compare import Contest, compare
+from crisp_server.loho import folds, leave_one_site_out
 
 SOURCES = ("east", "north", "south")
 SPY = """
@@ -120,6 +121,16 @@ def test_local_models_are_refused_in_words(tmp_path: Path) -> None:
         leave_one_site_out(
             three_sources(tmp_path), Contest(("local",), (1,)), tmp_path, tiny_options()
         )
+
+
+def test_a_baseline_that_does_not_run_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    contest = Contest(("fedavg", "crisp"), (1,), baseline="fedavgm")
+
+    with pytest.raises(UsageError, match=r"fedavg, crisp, got 'fedavgm' \(--baseline\)"):
+        leave_one_site_out(three_sources(tmp_path), contest, tmp_path / "l", tiny_options())
+    with pytest.raises(UsageError, match="Did you mean 'fedavg'"):
+        compare(three_sources(tmp_path), contest, tmp_path / "c", tiny_options())
+    assert not any((tmp_path / name).exists() for name in "lc")
 
 
 @pytest.mark.slow

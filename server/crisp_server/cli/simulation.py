@@ -29,6 +29,8 @@ from crisp_server.cli.app import (
 
 if TYPE_CHECKING:
     from crisp_core.schema.summary import RunSummary
+    from crisp_server.compare import Contest
+    from crisp_server.simulate import Device, Engine, SimulationOptions
     from crisp_server.store import RunFolder
 
 
@@ -120,13 +122,24 @@ def _keep_bundle(summary: RunSummary, path: Path) -> None:
     human.print(f"Bundle: {path}", soft_wrap=True)
 
 
+MethodsOption = Annotated[str, typer.Option(help="Method words, separated by commas.")]
+SeedsOption = Annotated[str, typer.Option(help="Seeds, separated by commas.")]
+BaselineOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METHOD",
+        help="Method that the others are held against: differences and p. Without it fedavg, if it "
+        "runs, or the first.",
+    ),
+]
+
+
 @app.command()
 def compare(
     study: StudyFile,
-    methods: Annotated[
-        str, typer.Option(help="Method words, separated by commas.")
-    ] = "fedavg,fedavg-2.5d,crisp-paper,crisp",
-    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1,2",
+    methods: MethodsOption = "fedavg,fedavg-2.5d,crisp-paper,crisp",
+    seeds: SeedsOption = "1,2",
+    baseline: BaselineOption = None,
     run: RunOption = None,
     engine: EngineOption = "inline",
     device: DeviceOption = "auto",
@@ -140,17 +153,14 @@ def compare(
     with told():
         from crisp_server.compare import compare as compare_all
         from crisp_server.settings import load_study
-        from crisp_server.simulate import SimulationOptions
 
         whole = load_study(study)
         folder = run or Path("runs") / f"{whole.name}-comparison"
-        options = SimulationOptions(engine, device, threads, folder / "cache", shlex.join(sys.argv))
         compare_all(
             whole,
-            methods.split(","),
-            _numbers(seeds),
+            _contest(methods, seeds, baseline),
             folder,
-            options,
+            _kept_options(folder, engine, device, threads),
             lambda name, opened: carried(opened, name, quiet),
         )
         human.print(f"Comparison: {folder / 'comparison.html'}")
@@ -159,10 +169,9 @@ def compare(
 @app.command()
 def loho(
     study: StudyFile,
-    methods: Annotated[
-        str, typer.Option(help="Method words, separated by commas; the first is the baseline.")
-    ] = "fedavg,crisp",
-    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1",
+    methods: MethodsOption = "fedavg,crisp",
+    seeds: SeedsOption = "1",
+    baseline: BaselineOption = None,
     own_norm: Annotated[
         bool, typer.Option("--own-norm", help="Each method with the normalisation of its word.")
     ] = False,
@@ -177,21 +186,34 @@ def loho(
     Example: crisp loho study.toml --methods fedavg,crisp --seeds 1,2,3
     """
     with told():
-        from crisp_server.loho import Contest, leave_one_site_out
+        from crisp_server.loho import leave_one_site_out
         from crisp_server.settings import load_study
-        from crisp_server.simulate import SimulationOptions
 
         whole = load_study(study)
         folder = run or Path("runs") / f"{whole.name}-loho"
-        options = SimulationOptions(engine, device, threads, folder / "cache", shlex.join(sys.argv))
         leave_one_site_out(
             whole,
-            Contest(tuple(methods.split(",")), tuple(_numbers(seeds)), own_norm),
+            _contest(methods, seeds, baseline),
             folder,
-            options,
+            _kept_options(folder, engine, device, threads),
             lambda name, opened: carried(opened, name, quiet),
+            own_norm=own_norm,
         )
         human.print(f"Leave one hospital out: {folder / 'loho.html'}")
+
+
+def _contest(methods: str, seeds: str, baseline: str | None) -> Contest:
+    from crisp_server.compare import Contest
+
+    words = tuple(word.strip() for word in methods.split(","))
+    return Contest(words, tuple(_numbers(seeds)), baseline)
+
+
+def _kept_options(folder: Path, engine: Engine, device: Device, threads: int) -> SimulationOptions:
+    """Let every run of a folder share one cache of prepared slices."""
+    from crisp_server.simulate import SimulationOptions
+
+    return SimulationOptions(engine, device, threads, folder / "cache", shlex.join(sys.argv))
 
 
 def _numbers(text: str) -> list[int]:
