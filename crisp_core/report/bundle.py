@@ -6,14 +6,12 @@ import csv
 import hashlib
 import io
 import json
-import shlex
 import zipfile
 from collections.abc import Mapping
-from pathlib import PurePath
 
 from crisp_core.report.analysis.findings import findings
 from crisp_core.report.model_card import card_markdown, card_sections
-from crisp_core.report.repeat import study_text
+from crisp_core.report.repeat import portable, study_text
 from crisp_core.report.run_sheets import run_sheets
 from crisp_core.report.run_tables import run_tables
 from crisp_core.report.sheets.files import FORMATS
@@ -80,17 +78,6 @@ def split_text(summary: RunSummary) -> str:
     writer.writerow(("purpose", "site", "split", "cases", "patients", "sha256_of_pseudonyms"))
     writer.writerows(rows)
     return out.getvalue()
-
-
-def portable(command: str) -> str:
-    """Leave the folders of one machine out of a command.
-
-    Examples:
-        >>> portable("/opt/bin/crisp simulate /data/x/study.toml --run runs/one")
-        'crisp simulate study.toml --run runs/one'
-    """
-    words = shlex.split(command)
-    return shlex.join(PurePath(word).name if word.startswith("/") else word for word in words)
 
 
 def _run_text(summary: RunSummary) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from crisp_core.report.prose import listed, number
+from crisp_core.report.prose import listed, number, stopped
 from crisp_core.report.recursions import FALL, PassRow
 from crisp_core.report.tables import SiteResult, group_mean, of_role
 from crisp_core.schema.summary import RunSummary
@@ -20,7 +20,7 @@ def cautions(
 ) -> tuple[str, ...]:
     """Return every caution of this run, the run's own warnings first."""
     return (
-        *summary.warnings,
+        *map(stopped, summary.warnings),
         *_trained_in_secret(summary),
         *_missing_figures(summary, results),
         *_sources_not_ahead(results),

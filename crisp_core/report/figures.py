@@ -210,9 +210,10 @@ def _chart_axes(chart: Chart, scale: Scale) -> Iterator[Markup]:
             y=CHART_HEIGHT - 20,
             class_="tick middle",
         )
-    yield element(
-        "text", chart.x_label, x=(LEFT + right) / 2, y=CHART_HEIGHT - 4, class_="tick middle"
-    )
+    middle = (LEFT + right) / 2
+    yield element("text", chart.x_label, x=middle, y=CHART_HEIGHT - 4, class_="tick middle")
+    if scale.unit:
+        yield element("text", scale.unit, x=LEFT - 6, y=CHART_HEIGHT - 16, class_="tick end")
 
 
 def _curve_parts(chart: Chart, curve: Curve, scale: Scale) -> Iterator[Markup]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crisp_core.report.analysis.findings import Findings, findings
+from crisp_core.report.analysis.flags import threshold_sentence
 from crisp_core.report.prose import bounds, count, listed, number, sample
 from crisp_core.report.rendering import render
 from crisp_core.report.run_sheets import run_sheets
@@ -135,10 +136,7 @@ def _doubt(found: Findings) -> Iterator[str]:
     if rule is None:
         yield "It has no risk rule: nothing tells a good answer from a bad one, so look at each."
     else:
-        yield (
-            f"Risk rule: an answer with a score from {number(rule.review)} is for a person to look "
-            f"at, from {number(rule.reject)} it is not to be used."
-        )
+        yield f"Risk rule. {threshold_sentence(rule)}"
         yield from found.rule_sentences
     together = [one for one in found.calibrations if one.group.role == "held-out"]
     if together:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from crisp_core.numerics.statistics import Interval
 
 MISSING = "\N{EN DASH}"
@@ -89,6 +91,35 @@ def listed(words: list[str]) -> str:
         ('a', 'a, b and c')
     """
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def share(part: float) -> str:
+    r"""Write a share in percent.
+
+    Examples:
+        >>> ascii(share(0.294))
+        "'29\\xa0%'"
+    """
+    return f"{part:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
+
+
+def moment(iso: str) -> str:
+    """Write a time stamp as people read it; what is none stays as it is.
+
+    Examples:
+        >>> moment("2026-11-26T00:20:58+00:00"), moment("")
+        ('26 November 2026, 00:20 UTC', '')
+    """
+    try:
+        when = datetime.fromisoformat(iso).astimezone(UTC)
+    except ValueError:
+        return iso
+    return f"{when.day} {when:%B %Y, %H:%M} UTC"
+
+
+def stopped(sentence: str) -> str:
+    """End a sentence that has no full stop."""
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
 
 
 def duration(seconds: float) -> str:

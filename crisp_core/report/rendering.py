@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from crisp_core.report import figures, plots, prose
+from crisp_core.report.repeat import portable
 from crisp_core.report.sheets.html import html_text
 
 
@@ -44,7 +45,9 @@ def _environment() -> Environment:
         bounds=prose.bounds,
         listed=prose.listed,
         duration=prose.duration,
+        moment=prose.moment,
         coded=_coded,
+        portable=portable,
     )
     environment.globals.update(
         count=prose.count,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from crisp_core.schema.study import Study
@@ -37,6 +39,17 @@ def study_text(study: Study) -> str:
     for site in value["sites"].values():
         del site["data"]
     return "\n".join(_table("", value)).strip() + "\n"
+
+
+def portable(command: str) -> str:
+    """Leave the folders of one machine out of a command.
+
+    Examples:
+        >>> portable("/opt/bin/crisp simulate /data/x/study.toml --run runs/one")
+        'crisp simulate study.toml --run runs/one'
+    """
+    words = shlex.split(command)
+    return shlex.join(PurePath(word).name if word.startswith("/") else word for word in words)
 
 
 def _table(path: str, value: Mapping[str, Any]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from crisp_core.report.sheets.sheet import (
 )
 from crisp_core.report.tables import FURTHER, MAIN, Metric, SiteResult, StructureRow
 from crisp_core.report.training import RoundRow, Score
+from crisp_core.schema.messages import SiteDescription
 from crisp_core.schema.summary import RunSummary
 
 CELLS = (
@@ -173,7 +174,7 @@ def generation_sheet(scores: Sequence[Score], summary: RunSummary) -> Sheet:
 
 def data_sheet(summary: RunSummary) -> Sheet:
     """List what every site has."""
-    counts = ("Patients", "Training cases", "Validation cases", "Test cases", "Training slices")
+    counts = ("Patients", "Cases", "Training", "Validation", "Test", "Training slices")
     return Sheet(
         "data",
         "Data of every site",
@@ -185,14 +186,20 @@ def data_sheet(summary: RunSummary) -> Sheet:
         tuple(
             (
                 *map(words, (site, own.role)),
-                *map(Entry, (own.patients, own.train_cases, own.validation_cases)),
-                *map(Entry, (own.test_cases, own.train_slices)),
+                *map(Entry, _split_counts(own)),
                 words(" \N{MULTIPLICATION SIGN} ".join(f"{x:.2f}" for x in own.spacing_mm_median)),
                 words(own.device),
             )
             for site, own in sorted(summary.sites.items())
         ),
     )
+
+
+def _split_counts(own: SiteDescription) -> tuple[int | None, ...]:
+    """Count patients and cases; a held-out site splits nothing, whatever its files would give."""
+    splits = (own.train_cases, own.validation_cases, own.test_cases)
+    used = (*splits, own.train_slices) if own.role == "source" else (None, None, None, None)
+    return (own.patients, sum(splits), *used)
 
 
 def verdict_sheet(summary: RunSummary) -> Sheet:

@@ -6,11 +6,15 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from crisp_core.report.prose import number
+
 STEPS = (1, 2, 2.5, 5, 10)
 MARGIN = 0.02
 """Share of the drawing that is kept free at either end, so that a dot at 0 or 1 is not cut."""
 
 MOST_DECIMALS = 4
+SMALL_DECIMALS = 2
+SUPERSCRIPTS = str.maketrans("23456789", "\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 NOTHING = 1e-9
 """Figures up to this are drawn as 0."""
 LEAST_SPAN = 0.1
@@ -32,7 +36,19 @@ class Scale:
 
     def label(self, tick: float) -> str:
         """Write a tick with as many decimals as its neighbours need."""
-        return f"{tick:.{self.decimals}f}" if self.decimals <= MOST_DECIMALS else f"{tick:.1e}"
+        shown = tick * 10**self.power
+        return number(shown, self.decimals - self.power)
+
+    @property
+    def power(self) -> int:
+        """Ticks are written times ten to this power: 0 unless they are small."""
+        return 0 if self.decimals <= MOST_DECIMALS else self.decimals - SMALL_DECIMALS
+
+    @property
+    def unit(self) -> str:
+        """What a written tick has to be multiplied with; empty for itself."""
+        digits = str(self.power).translate(SUPERSCRIPTS)
+        return f"\N{MULTIPLICATION SIGN} 10\N{SUPERSCRIPT MINUS}{digits}" if self.power else ""
 
 
 def scale_over(values: Iterable[float], intervals: int = 4) -> Scale:

@@ -39,7 +39,7 @@ def test_a_card_says_what_it_is_not_for_and_where_it_was_never_tried() -> None:
 def test_a_card_gives_the_risk_rule_or_says_that_there_is_none() -> None:
     text = card(run_summary())
 
-    assert "from 0.300 is for a person to look at, from 0.450 it is not to be used" in text
+    assert "from 0.30 is for a person to look at, one beyond every validation case is not" in text
     assert "It has no risk rule" in card(run_summary().model_copy(update={"risk": None}))
     assert "Only 2 of 18 validation cases of the sources failed (mean Dice below 0.7)" in text
     assert "At the held-out hospitals it caught" in text

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_samples import run_summary
 
-from crisp_core.report.comparison import write_comparison
+from crisp_core.report.analysis.findings import findings
+from crisp_core.report.comparison import compare, write_comparison
 from crisp_core.report.page import write_report
+from crisp_core.report.run_sheets import run_sheets
+from crisp_core.report.run_tables import run_tables
 from crisp_core.report.sheets.files import FORMATS, write_sheets
 from crisp_core.report.sheets.formats import csv_text, json_text, markdown_text
 from crisp_core.report.sheets.html import html_text
@@ -59,9 +63,9 @@ def test_json_rows_have_the_keys_and_the_values_of_the_csv_file() -> None:
 def test_the_best_is_bold_and_the_worst_has_a_dagger() -> None:
     latex, markdown, html = latex_text(SHEET), markdown_text(SHEET), str(html_text(SHEET))
 
-    assert r"\textbf{0.800} {\scriptsize $\pm$ 0.010; p \textless{} 0.001}" in latex
+    assert r"\textbf{0.800} \\ {\scriptsize $\pm$ 0.010} \\ {\scriptsize p \textless{}" in latex
     assert r"12.3 $^\dagger$ \\" in latex
-    assert "**0.800 ± 0.010 p &lt; 0.001**" in markdown
+    assert "**0.800 ± 0.010; p &lt; 0.001**" in markdown
     assert "12.3 †" in markdown
     assert 'class="best" data-value="0.8"' in html
     assert 'class="worst" data-value="12.34">12.3 †<' in html
@@ -74,6 +78,26 @@ def test_a_latex_table_has_booktabs_rules_and_escapes_what_latex_reads() -> None
     assert r"\caption{Dice of A \& B. 100 \% of them.}" in text
     assert r"crisp\_x & " in text
     assert r"\begin{tabular}{lrr}" in text
+
+
+def test_every_latex_table_of_a_run_and_a_comparison_closes_and_has_its_columns() -> None:
+    summary = run_summary()
+    found = findings(summary, list(summary.final))
+    whole = compare([("fedavg", 0, summary), ("a_b", 0, run_summary(shift=0.02))])
+    sheets = [*run_sheets(summary, run_tables(summary), found).values(), *whole.sheets]
+
+    for sheet in sheets:
+        text = latex_text(sheet)
+        plain = re.sub(r"\\[&%$#_{}]", "", text)
+        opened = list(accumulate((char == "{") - (char == "}") for char in plain))
+        assert min(opened) == opened[-1] == 0
+        assert plain.count("$") % 2 == 0
+        inner = re.sub(r"\\begin\{tabular\}\[t\].*?\\end\{tabular\}", "", plain)
+        rows = [line for line in inner.splitlines() if line.endswith(r" \\")]
+        assert {row.count("&") for row in rows} == {len(sheet.headings) - 1}
+        assert len(rows) == 1 + len(sheet.rows) + sheet.sampled
+        body = re.sub(r"\\label\{.*?\}", "", plain)
+        assert not re.search(r"[_#]|(?<!\{)%", body)
 
 
 @settings(max_examples=30)

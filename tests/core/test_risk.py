@@ -159,7 +159,7 @@ def test_silent_failures_are_those_that_nobody_would_look_at() -> None:
     assert sum(found.counts.values()) == 4
     assert "uncertain 2" in found.reasons
     assert reached_sentence([found]) == (
-        "At south it caught 1 of 2 failed answers (50%) and flagged 2 of 4 (50%)."
+        "At south it caught 1 of 2 failed answers (50\xa0%) and flagged 2 of 4 (50\xa0%)."
     )
 
 
@@ -186,4 +186,4 @@ def test_the_sentence_says_when_there_is_no_catch_rate() -> None:
 
     assert few is not None
     assert rule_sentence(few).startswith("Only 1 of 10 validation cases of the sources failed")
-    assert "it catches 90% and flags" in rule_sentence(validated())
+    assert "it catches 90\xa0% and flags" in rule_sentence(validated())

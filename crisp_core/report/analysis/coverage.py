@@ -69,9 +69,9 @@ def coverage_sheet(found: Sequence[Coverage]) -> Sheet:
             *(heading for name in measures for heading in _headings(name)),
         ),
         tuple(tuple(_entries(own, measures)) for own in by_group.values()),
-        "AURC: area under the mean risk (1 - Dice) of the surest cases; lower is better, and "
-        "without ranking it is the mean risk. Spearman: rank correlation of uncertainty with risk; "
-        "1 means that the least sure case is the worst.",
+        "AURC: area under the mean risk (1 \N{MINUS SIGN} Dice) of the surest cases; lower is "
+        "better, and without ranking it is the mean risk. Spearman: rank correlation of "
+        "uncertainty with risk; 1 means that the least sure case is the worst.",
     )
 
 

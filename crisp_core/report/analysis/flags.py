@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from crisp_core.model.risk import flag_of, has_failed
 from crisp_core.report.analysis.groups import Group, groups
-from crisp_core.report.prose import count
+from crisp_core.report.prose import count, number, share
 from crisp_core.report.sheets.sheet import Entry, Heading, Sheet, named, words
 from crisp_core.schema.risk import Decision, Reason, RiskFlag, RiskRule
 from crisp_core.schema.summary import RunSummary
@@ -112,6 +112,19 @@ def _flags(group: Group, rule: RiskRule) -> Flags:
     )
 
 
+def threshold_sentence(rule: RiskRule) -> str:
+    """Say from which score an answer is reviewed and rejected."""
+    reject = (
+        "one beyond every validation case"
+        if rule.basis == "quantiles"
+        else f"one from {number(rule.reject, 2)}"
+    )
+    return (
+        f"An answer with a score from {number(rule.review, 2)} is for a person to look at, "
+        f"{reject} is not to be used."
+    )
+
+
 def rule_sentence(rule: RiskRule) -> str:
     """Say what the thresholds stand on."""
     cases = (
@@ -121,12 +134,12 @@ def rule_sentence(rule: RiskRule) -> str:
     if rule.basis == "quantiles":
         return (
             f"Only {cases}: too few to set the rule by failures. Instead it flags "
-            f"the {rule.flagged:.0%} of them all that have the strongest evidence against them; "
+            f"the {share(rule.flagged)} of them all that have the strongest evidence against them; "
             "what share of failures that catches is not known."
         )
     return (
-        f"{cases}. The rule was set to catch {rule.catch_rate:.0%} of such; among these very cases "
-        f"it catches {rule.caught or 0:.0%} and flags {rule.flagged:.0%} of all."
+        f"{cases}. The rule was set to catch {share(rule.catch_rate)} of such; among these very "
+        f"cases it catches {share(rule.caught or 0)} and flags {share(rule.flagged)} of all."
     )
 
 
@@ -142,6 +155,6 @@ def reached_sentence(found: Sequence[Flags]) -> str:
     caught = failures - sum(one.silent_count for one in unseen)
     flagged = sum(len(one.flags) - one.counts["accept"] for one in unseen)
     return (
-        f"{where} it caught {caught} of {failures} failed answers ({caught / failures:.0%}) and "
-        f"flagged {flagged} of {answers} ({flagged / answers:.0%})."
+        f"{where} it caught {caught} of {failures} failed answers ({share(caught / failures)}) and "
+        f"flagged {flagged} of {answers} ({share(flagged / answers)})."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from crisp_core.model.risk import flag_of, has_failed
+from crisp_core.report.analysis.flags import threshold_sentence
 from crisp_core.report.sheets.sheet import Entry, Heading, Sheet, named, words
 from crisp_core.report.tables import DICE, HD95, Metric, case_value
 from crisp_core.schema.messages import CaseFigures
@@ -49,7 +50,7 @@ def _note(rule: RiskRule | None) -> str:
     if rule is None:
         return ""
     return (
-        f"Means over the structures. Score: where the evidence lies among the sources' validation "
-        f"cases, 0 at their surest and 1 at their least sure, more beyond. From {rule.review:.2f} "
-        f"on an answer is to be reviewed, from {rule.reject:.2f} on rejected."
+        "Means over the structures. Score: where the evidence lies among the sources' validation "
+        "cases, 0 at their surest and 1 at their least sure, more beyond. "
+        f"{threshold_sentence(rule)}"
     )

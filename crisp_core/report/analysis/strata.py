@@ -31,7 +31,8 @@ def strata_sheet(found: Sequence[StratumRow]) -> Sheet:
         tuple(_row(row, hidden=place in hidden) for place, row in enumerate(found)),
         f"Of the held-out sites together, or of all where none is held out. A cell of fewer than "
         f"{SMALL_CELL} patients is not shown, nor the next smallest where the hidden one could be "
-        "computed from the rest. Thirds are fixed on the sources' validation cases.",
+        "computed from the rest. Thirds are fixed on the sources' validation cases; artefact: by "
+        "how disturbed the image looks.",
     )
 
 

@@ -63,9 +63,9 @@ def agreement_sheet(found: Sequence[Agreement]) -> Sheet:
             )
             for one in found
         ),
-        "Predicted - reference; 95 % of the differences are expected between the limits (bias "
-        "\N{PLUS-MINUS SIGN} 1.96 standard deviations, Bland and Altman 1986). Cases of one "
-        "patient are taken as if they were independent.",
+        "Predicted \N{MINUS SIGN} reference; 95 % of the differences are expected between the "
+        "limits (bias \N{PLUS-MINUS SIGN} 1.96 standard deviations, Bland and Altman 1986). Cases "
+        "of one patient are taken as if they were independent.",
     )
 
 

@@ -116,7 +116,7 @@ def _marks(entry: Entry) -> list[str]:
 
 def _markdown(entry: Entry, heading: Heading) -> str:
     written = words_of(entry, heading)
-    text = " ".join([written.main, *written.small])
+    text = " ".join(filter(None, [written.main, "; ".join(written.small)]))
     text = f"**{text}**" if entry.best else text
     return f"{text} {written.mark}" if written.mark else text
 
