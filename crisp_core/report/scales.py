@@ -35,7 +35,13 @@ class Scale:
         return MARGIN + (1 - 2 * MARGIN) * share
 
     def label(self, tick: float) -> str:
-        """Write a tick with as many decimals as its neighbours need."""
+        r"""Write a tick, in `unit`, with as many decimals as its neighbours need.
+
+        Examples:
+            >>> small = Scale((0.00025, 0.0005), 5)
+            >>> small.label(0.00025), ascii(small.unit), Scale((-1.0, 0.0), 0).unit
+            ('0.25', "'\\xd7 10\\u207b\\xb3'", '')
+        """
         shown = tick * 10**self.power
         return number(shown, self.decimals - self.power)
 

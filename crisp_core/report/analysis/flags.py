@@ -127,13 +127,15 @@ def threshold_sentence(rule: RiskRule) -> str:
 
 def rule_sentence(rule: RiskRule) -> str:
     """Say what the thresholds stand on."""
+    failed = f"Only {rule.failure_count}" if rule.failure_count else "None"
+    told = rule.failure_count if rule.basis == "failures" else failed
     cases = (
-        f"{rule.failure_count} of {rule.case_count} validation cases of the sources failed (mean "
+        f"{told} of {rule.case_count} validation cases of the sources failed (mean "
         f"Dice below {rule.failure_dice:g})"
     )
     if rule.basis == "quantiles":
         return (
-            f"Only {cases}: too few to set the rule by failures. Instead it flags "
+            f"{cases}: too few to set the rule by failures. Instead it flags "
             f"the {share(rule.flagged)} of them all that have the strongest evidence against them; "
             "what share of failures that catches is not known."
         )

@@ -280,6 +280,7 @@ def tell_result(run: RunFolder, summary: RunSummary, as_json: bool) -> None:
     human.print(
         f"Worst {'held-out ' if held_out else ''}site: {worst}, mean Dice {means[worst]:.3f}. "
         f"Sources: {sources:.3f}. "
-        f"Generation {summary.selected_generation} of {len(summary.generations)} selected."
+        f"Generation {summary.selected_generation} of {len(summary.generations)} selected.",
+        soft_wrap=True,
     )
     human.print(f"Report: {run.path / 'report.html'}", soft_wrap=True)
