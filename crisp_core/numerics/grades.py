@@ -78,18 +78,23 @@ def graded(
         scores = scores.clamp(-log_odds_clip, log_odds_clip)
     axes = _range_axes(scores.ndim, range_over, instance)
     low, high = scores.amin(axes, keepdim=True), scores.amax(axes, keepdim=True)
-    grades = cut_(scores[:, :, -class_count:], low, high, levels)
+    grades = cut_(scores[:, :, -class_count:], low, width_of(low, high), levels)
     flat = (low == high).flatten(2)[:, :, :class_count]
     return Graded(grades, flat.expand(grades.shape[:3]))
 
 
-def cut_(scores: torch.Tensor, low: torch.Tensor, high: torch.Tensor, levels: int) -> torch.Tensor:
-    """Turn scores into grades 0..levels-1, in place: equal bins between low and high.
-
-    All are of shapes that broadcast to that of the scores; 0 where low is high.
-    """
+def width_of(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """Return high - low; 1 where there is no range, so that every grade is 0 there."""
     width = high - low
-    scaled = scores.sub_(low).mul_(levels).div_(width.masked_fill(width == 0, 1))
+    return width.masked_fill_(width == 0, 1)
+
+
+def cut_(scores: torch.Tensor, low: torch.Tensor, width: torch.Tensor, levels: int) -> torch.Tensor:
+    """Turn scores into grades 0..levels-1, in place: equal bins from low on.
+
+    `low` and `width_of` the range are of shapes that broadcast to that of the scores.
+    """
+    scaled = scores.sub_(low).mul_(levels).div_(width)
     return scaled.clamp_(max=levels - 1).floor_()  # trunc_ takes forty times as long on a CPU
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from crisp_core.numerics.grades import Instance, RangeOver, check_options, cut_
-from crisp_core.numerics.odds import Odds, blocks_of
+from crisp_core.numerics.grades import Instance, RangeOver, check_options, cut_, width_of
+from crisp_core.numerics.odds import Odds, blocks_of, planes_of
 
 
 class GradeTally:
@@ -67,11 +67,13 @@ class GradeTally:
             shape = (len(low), class_count, *self._scores[0].shape[2:])
             self._sums = self._scores[0].new_zeros(shape)
             self._flat = torch.zeros_like(low, dtype=torch.bool)
-        first = 0
-        for scores in self._scores:
-            own = slice(first, first + len(scores))
-            self._sums[own] += cut_(scores[:, -class_count:], low[own], high[own], self._levels)
-            first += len(scores)
+        sizes = [len(scores) for scores in self._scores]
+        ranges = (self._sums, low, width_of(low, high))
+        for scores, *alike in zip(
+            self._scores, *(torch.split(of, sizes) for of in ranges), strict=True
+        ):
+            for own, sums, start, width in planes_of(scores[:, -class_count:], *alike):
+                sums.add_(cut_(own, start, width, self._levels))
         self._flat |= low == high
         self._scores.clear()
         self.count += 1

@@ -39,11 +39,10 @@ class Odds:
         """Compare logits (B, K, *space) of any real type with those of the background."""
         wide = upcast(logits)
         relative = wide[:, 1:] - wide[:, :1]
-        ratios = (relative * _LOG2_E).exp2_()  # on a CPU exp takes more than twice as long
-        first, *others = ratios.unbind(1)
-        total = first + 1
-        for other in others:
-            total += other
+        ratios, total = torch.empty_like(relative), torch.ones_like(wide[:, 0])
+        for own, ratio in zip(relative.unbind(1), ratios.unbind(1), strict=True):
+            # On a CPU exp takes more than twice as long as exp2.
+            total += torch.mul(own, _LOG2_E, out=ratio).exp2_()
         return cls(wide, relative, ratios, total, bool(torch.isfinite(total.sum())))
 
     def log_odds(self, *, with_background: bool = False) -> torch.Tensor:
@@ -73,10 +72,13 @@ class Odds:
             shares = logs.exp()
             return shares, -logs.mul_(shares).sum(dim=1)
         shares = torch.empty_like(self.logits)
-        torch.reciprocal(self.total, out=shares[:, 0])
-        torch.mul(self.ratios, shares[:, :1], out=shares[:, 1:])
+        background, *others = shares.unbind(1)
+        torch.reciprocal(self.total, out=background)
         entropy = self.total.log()  # ln(total) - sum of p_c (z_c - z_0)
-        for share, relative in zip(shares.unbind(1)[1:], self.relative.unbind(1), strict=True):
+        for share, ratio, relative in zip(
+            others, self.ratios.unbind(1), self.relative.unbind(1), strict=True
+        ):
+            torch.mul(ratio, background, out=share)
             entropy.addcmul_(share, relative, value=-1)
         return shares, entropy
 
@@ -89,3 +91,11 @@ def blocks_of(logits: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
     size = 1 if logits.device.type == "cpu" else max(1, len(logits))
     for first in range(0, len(logits), size):
         yield first, logits[first : first + size]
+
+
+def planes_of(*blocks: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Cut blocks (b, C, …) alike: on a CPU into planes, elsewhere not at all."""
+    if blocks[0].device.type != "cpu":
+        yield blocks
+        return
+    yield from zip(*(block.flatten(0, 1).unbind() for block in blocks), strict=True)
