@@ -84,14 +84,15 @@ class Pacs:
 
 
 @contextmanager
-def orthanc(folder: Path) -> Iterator[Pacs]:
+def orthanc(folder: Path, **changes: object) -> Iterator[Pacs]:
     """Run Orthanc with DICOMweb and a password until the block ends.
 
     Args:
         folder: For its configuration and storage.
+        changes: Of its configuration.
     """
     settings = folder / "orthanc.json"
-    settings.write_text(json.dumps(_settings(folder)))
+    settings.write_text(json.dumps({**_settings(folder), **changes}))
     script = 'ip link set lo up && exec Orthanc "$0"'
     log = (folder / "orthanc.log").open("w")
     process = subprocess.Popen(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,13 @@ import pytest
 from dicom_samples import SERIES, phantom, save, series_of
 from listener_process import done, listener, until
 from pacs_on_loopback import APT, HTTP, LISTEN, PASSWORD, USER
+from released_samples import write_model
+from typer.testing import CliRunner
 
+from crisp_client.cli import app
+from crisp_core.files.dicom.masks import read_mask
 from crisp_core.files.dicom.series import read_series
+from crisp_core.files.volumes import read_labels
 
 pytestmark = [
     pytest.mark.slow,
@@ -108,6 +114,43 @@ def test_a_kill_in_the_middle_of_a_step_leaves_one_result(tmp_path):
     [result] = (home / "inbox/results").iterdir()
     assert [path.name for path in result.iterdir()] == ["a"]
     assert len((result / "a").read_text().split()) == 3
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_kills_in_the_middle_of_a_prediction_leave_one_answer_and_it_is_the_model_s(tmp_path):
+    home, source = tmp_path / "home", save(tmp_path / "scan", series_of(phantom(40, 48, 48)))
+    write_model(tmp_path / "model")
+    words = ["--model", str(tmp_path / "model"), "--format", "nifti", "--format", "dicom-seg"]
+    results = home / "inbox/results"
+
+    for moment in ("*.crisp-tmp", "*.crisp-tmp/**/*.nii.gz"):  # begun; half of it is written
+        with listener(home, *words) as started:
+            started.push(source).wait()
+            until(lambda moment=moment: any(results.glob(moment)), 300)
+            started.end(signal.SIGKILL)
+        assert not (results / SERIES).exists()
+        until(lambda: not busy_with(home))  # what the listener had started ends with it
+    with listener(home, *words):
+        until(done(home).exists, 300)
+
+    assert [path.name for path in results.iterdir()] == [SERIES]
+    [kept] = results.rglob("prediction.json")
+    whole = ["predict", str(tmp_path / "model"), str(source), "-o", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, [*whole, "--home", str(tmp_path / "none")]).exit_code == 0
+    expected = read_labels(tmp_path / "out/scan/labels.nii.gz").array
+    np.testing.assert_array_equal(read_labels(kept.with_name("labels.nii.gz")).array, expected)
+    mask = read_mask(kept.with_name("segmentation.dcm"), read_series(source), {"LV": 1, "MYO": 2})
+    np.testing.assert_array_equal(mask.array, expected)
+
+
+def busy_with(home: Path) -> bool:
+    """Tell whether a process works on a series of this inbox."""
+    for words in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if str(home / "inbox").encode() in words.read_bytes():
+                return True
+    return False
 
 
 @pytest.mark.long

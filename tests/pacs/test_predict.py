@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from dicom_samples import SERIES, STUDY, phantom, save, series_of
 from pacs_on_loopback import AE_TITLE, DICOM, HTTP, PASSWORD, USER
+from pydicom import dcmread
 from released_samples import write_model
 from typer.testing import CliRunner
 
@@ -65,10 +66,8 @@ def test_an_answer_goes_back_into_the_pacs_and_is_the_prediction(
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, done.stderr
 
-    web = place_named(home / "pacs.toml", "dicomweb")  # gives reports too, whatever their class
-    found = {}
+    place, found = place_named(home / "pacs.toml", kind), {}
     for modality in ("MR", "SEG", "SR", "RTSTRUCT"):
-        place = place_named(home / "pacs.toml", kind) if modality in {"MR", "SEG"} else web
         question = question_of(STUDY, None, (), modality)
         [found[modality]] = fetch(place, question, tmp_path / "back")
     assert {name: one.count for name, one in found.items()} == {
@@ -82,9 +81,9 @@ def test_an_answer_goes_back_into_the_pacs_and_is_the_prediction(
         back = read_mask(path, series, {"LV": 1, "MYO": 2})
         np.testing.assert_array_equal(back.array, labels)
     [report] = found["SR"].folder.iterdir()
-    kept = (out / name_of(SERIES) / "report.dcm").read_bytes()
-    assert b"Research result, not for diagnosis" in report.read_bytes()
-    assert b"Research result, not for diagnosis" in kept
+    kept = dcmread(out / name_of(SERIES) / "report.dcm")
+    assert dcmread(report) == kept
+    assert "Research result, not for diagnosis" in str(kept)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # as in test_fetch

@@ -12,6 +12,7 @@ import pytest
 from dicom_samples import SERIES, STUDY, phantom, save, series_of
 from listener_process import done, listener, until
 from pacs_on_loopback import AE_TITLE, DICOM, HTTP, LISTEN, PASSWORD, USER
+from pydicom import dcmread
 from released_samples import write_model
 
 from crisp_client.pacs.fetch import fetch
@@ -63,11 +64,12 @@ def test_what_a_listener_sends_back_is_the_prediction(pacs, tmp_path, back):
         [path] = fetched.folder.iterdir()
         mask = read_mask(path, series, {"LV": 1, "MYO": 2})
         np.testing.assert_array_equal(to_file(mask.array, series.volume.grid), predicted)
+        question = question_of(STUDY, None, (), modality="SR")
+        [report] = fetch(place_named(home / "pacs.toml", kind), question, tmp_path / kind)
+        [path] = report.folder.iterdir()
+        assert dcmread(path) == dcmread(labels.with_name("report.dcm"))
+        assert valid(path) == ""
     assert predicted.any()
-    question = question_of(STUDY, None, (), modality="SR")
-    [report] = fetch(place_named(home / "pacs.toml", "dicomweb"), question, tmp_path / "sr")
-    [path] = report.folder.iterdir()
-    assert valid(path) == ""
 
 
 def valid(path: Path) -> str:

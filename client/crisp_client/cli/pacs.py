@@ -13,6 +13,7 @@ from crisp_core.errors import UsageError
 if TYPE_CHECKING:
     from crisp_client.pacs.listen import Count, Deliver
     from crisp_client.pacs.steps import Step
+    from crisp_client.pacs.tls import OwnTls
 
 
 @app.command()
@@ -75,6 +76,13 @@ def listen(
     ae_title: Annotated[str, typer.Option(help="Our AE title.")] = "CRISP",
     bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0: any.", min=0, max=65535)] = 11112,
+    certificate: Annotated[
+        Path | None, typer.Option(help="PEM file: listen by TLS, and prove by it who we are.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,
+    authority: Annotated[
+        Path | None, typer.Option(help="PEM file: who signs the certificate of each who may send.")
+    ] = None,
     quiet: Annotated[
         float, typer.Option(help="Seconds without an object after which a series is complete.")
     ] = 10.0,
@@ -104,17 +112,18 @@ def listen(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         work = Work(
-            step=_step(model, formats, run),
+            step=_step(model, formats, run, home),
             deliver=_deliver(site.pacs, send_to),
             count=_count(site.pacs, ask),
             quiet_s=quiet,
             patience_s=patience,
         )
-        door = Door(callers=tuple(caller), ae_title=ae_title, bind=bind, port=port)
+        tls = _tls(certificate, key, authority)
+        door = Door(callers=tuple(caller), ae_title=ae_title, bind=bind, port=port, tls=tls)
         serve(Inbox(site.inbox), door, work, _say, stop)
 
 
-def _step(model: Path | None, formats: list[str] | None, run: str | None) -> Step:
+def _step(model: Path | None, formats: list[str] | None, run: str | None, home: Path) -> Step:
     import shlex
 
     from crisp_client.pacs.steps import command_step, filed, predict_step
@@ -124,8 +133,23 @@ def _step(model: Path | None, formats: list[str] | None, run: str | None) -> Ste
             expected="--model or --run", got="both", where="listen", fix="Leave one of them out"
         )
     if model is not None:
-        return predict_step(model, formats or ["dicom-seg"])
+        return predict_step(model, formats or ["dicom-seg"], home)
     return command_step(shlex.split(run)) if run is not None else filed
+
+
+def _tls(certificate: Path | None, key: Path | None, authority: Path | None) -> OwnTls | None:
+    from crisp_client.pacs.tls import OwnTls
+
+    if certificate is not None and key is not None:
+        return OwnTls(certificate, key, authority)
+    if (certificate, key, authority) != (None, None, None):
+        raise UsageError(
+            expected="--certificate and --key, and perhaps --authority",
+            got="not both",
+            where="listen",
+            fix="Name both, or neither to listen in the clear",
+        )
+    return None
 
 
 def _deliver(pacs: Path, name: str | None) -> Deliver | None:

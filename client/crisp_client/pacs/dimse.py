@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from crisp_client.pacs.places import DimsePlace
 from crisp_client.pacs.query import FoundSeries, Question
+from crisp_client.pacs.tls import calling_context
 from crisp_core.errors import ConnectionFailedError
 from crisp_core.files.dicom.exchange import OBJECTS, identifier, object_name
 from crisp_core.files.dicom.opening import SYNTAXES
@@ -139,7 +139,7 @@ def _associated(
         ae_title=place.ae_title,
         ext_neg=list(roles),
         evt_handlers=list(handlers),
-        tls_args=(_tls(place), place.host) if place.tls else None,
+        tls_args=(calling_context(place), place.host) if place.tls else None,
     )
     if not association.is_established:
         refused = association.is_rejected
@@ -149,14 +149,6 @@ def _associated(
         yield association
     finally:
         association.release()
-
-
-def _tls(place: DimsePlace) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=place.authority or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if place.certificate:
-        context.load_cert_chain(place.certificate, place.key or None)
-    return context
 
 
 def _code(status: Any) -> int:  # noqa: ANN401 - a dataset, perhaps empty

@@ -16,6 +16,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from crisp_client.pacs.inbox import Inbox
+from crisp_client.pacs.tls import OwnTls, listening_context
 from crisp_core.errors import CrispError, ProcessError
 from crisp_core.files.atomic import write_bytes
 from crisp_core.files.dicom.exchange import OBJECTS, ObjectName, object_name
@@ -42,6 +43,7 @@ class Door:
         most_series: Being received at once.
         spare_bytes: That stay free on the disk.
         most_senders: At once.
+        tls: Our certificate; None: in the clear.
     """
 
     callers: Sequence[str]
@@ -53,6 +55,7 @@ class Door:
     most_series: int = 1_000
     spare_bytes: int = 1024 * MEGABYTE
     most_senders: int = 10
+    tls: OwnTls | None = None
 
 
 @dataclass
@@ -165,8 +168,10 @@ def serving(receiver: Receiver) -> Iterator[int]:
 
     Raises:
         ProcessError: If the address cannot be listened on.
+        UsageError: If a file of `tls` cannot be read.
     """
     door = receiver.door
+    context = listening_context(door.tls) if door.tls else None
     ae = AE(ae_title=door.ae_title)
     ae.require_called_aet = True
     ae.require_calling_aet = list(door.callers)
@@ -183,7 +188,9 @@ def serving(receiver: Receiver) -> Iterator[int]:
         (evt.EVT_CONN_CLOSE, receiver.gone),
     ]
     try:
-        server = ae.start_server((door.bind, door.port), block=False, evt_handlers=handlers)
+        server = ae.start_server(
+            (door.bind, door.port), block=False, ssl_context=context, evt_handlers=handlers
+        )
     except OSError as error:
         raise ProcessError(
             expected=f"an address to listen on, {door.bind}:{door.port}",

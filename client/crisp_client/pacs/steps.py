@@ -55,12 +55,18 @@ def command_step(words: Sequence[str], longest_s: float = LONGEST_S) -> Step:
     return run
 
 
-def predict_step(model: Path, formats: Sequence[str]) -> Step:
-    """Return a step that answers a series with a released model: `crisp-client predict`."""
+def predict_step(model: Path, formats: Sequence[str], home: Path) -> Step:
+    """Return a step that answers a series with a released model: `crisp-client predict`.
+
+    Args:
+        model: Its folder.
+        formats: What an answer is written as.
+        home: Of the site; its log of predictions gets a line of each.
+    """
     chosen = [word for name in formats for word in ("--format", name)]
     command = "from crisp_client.cli import main; main()"
     words = [sys.executable, "-P", "-c", command, "predict", str(model.resolve()), SERIES]
-    return command_step([*words, "--out", RESULT, *chosen])
+    return command_step([*words, "--out", RESULT, "--home", str(home.resolve()), *chosen])
 
 
 def _run(words: Sequence[str], longest_s: float) -> None:

@@ -16,8 +16,8 @@ from crisp_core.files.dicom.frames import IMAGES
 from crisp_core.files.dicom.opening import read_header, read_whole, syntax_of
 from crisp_core.files.dicom.segments import SEGMENTATIONS
 
-REPORTS = ("1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.88.33")
-"""Enhanced and comprehensive structured reports."""
+REPORTS = tuple(f"1.2.840.10008.5.1.4.1.1.88.{number}" for number in (22, 33, 34))
+"""Enhanced, comprehensive and comprehensive 3-D structured reports; the last is ours."""
 OBJECTS = (*IMAGES, *SEGMENTATIONS, STRUCTURES, *REPORTS)
 """Storage classes that are sent and received."""
 
