@@ -21,21 +21,21 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from dicom_samples import drawing, enhanced, outline, phantom, save, segmentation, series_of
+from fuzz_texts import texts
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLSLossless, RLELossless
 
 from crisp_core.errors import CrispError
-from crisp_core.files.case_table import read_case_table
 from crisp_core.files.dicom.deidentify import write_deidentified
 from crisp_core.files.dicom.masks import read_mask
 from crisp_core.files.dicom.series import read_phases, read_series
 from crisp_core.files.volumes import read_image, read_labels
-from crisp_core.trust.ledger import Ledger
 
 MEMORY = 2 << 30
 LONGEST_S = 20
 HEADER = 2000
+DEEP = (b"[" * 100_000, b'{"a":' * 100_000, b"a = " + b"[" * 100_000)
 WORDS = [b"", b"\0", b"nan", b"1_0", b"-1", b"99999999999", b"\\", b"\xff\xff\xff\xff", b"1e999"]
 
 
@@ -94,18 +94,6 @@ def jpeg_2000(folder: Path, array: np.ndarray) -> Path:
     return path
 
 
-def texts(folder: Path) -> dict[str, tuple[Path, Callable[[Path], object]]]:
-    """Write JSON and tables that come from outside."""
-    ledger = Ledger(folder / "ledger.jsonl")
-    for number in range(3):
-        ledger.append("departure", number=number, words=["a", "b"])
-    (folder / "cases.csv").write_text("case,patient,split,spacing_mm\nc0,p0,train,8 1.5 1.5\n")
-    return {
-        "ledger": (folder / "ledger.jsonl", lambda path: Ledger(path).entries()),
-        "table": (folder / "cases.csv", read_case_table),
-    }
-
-
 def replaced(images: Path, path: Path) -> tuple[Path, ...]:
     """Return the files of a series with the damaged one in place of its own."""
     return tuple(sorted(path if name == images / "001.dcm" else name for name in images.iterdir()))
@@ -137,7 +125,12 @@ CHANGES = (flip, flip, word, word, remove, repeat, noise)
 
 
 def damaged(data: bytes, rng: np.random.Generator) -> bytes:
-    """Change one to four places, near the beginning more often; sometimes cut the rest off."""
+    """Change one to four places, near the beginning more often; sometimes cut the rest off.
+
+    Sometimes there is nothing in it but brackets that open.
+    """
+    if rng.random() < 0.05:
+        return DEEP[int(rng.integers(0, len(DEEP)))]
     changed = bytearray(data)
     for _ in range(int(rng.geometric(0.6))):
         if not changed:
@@ -170,6 +163,8 @@ def main(folder: Path, first: int, count: int) -> None:
     warnings.simplefilter("ignore")
     made = seeds(folder)
     kinds = sorted(made)
+    for kind in set(kinds) - {"export"}:  # whose program is not there
+        made[kind][1](made[kind][0])  # whole it is read
     for number in range(first, first + count):
         kind = kinds[number % len(kinds)]
         source, read = made[kind]

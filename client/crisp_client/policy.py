@@ -57,7 +57,7 @@ def read_policy(text: str, *, where: str) -> Policy:
     """Understand the text of a policy; see `load_policy`."""
     try:
         policy = Policy.model_validate_json(json.dumps(tomllib.loads(text), default=str))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise PolicyError(
             expected="TOML", got=str(error), where=where, fix="Mend that line"
         ) from None

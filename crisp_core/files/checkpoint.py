@@ -49,7 +49,7 @@ def unpacked(data: bytes) -> dict[str, AnyArray]:
         head = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + length])
         arrays = load(data)
         return {name: arrays[name] for name in json.loads(head["__metadata__"][OURS])["order"]}
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunStateError(
             expected="arrays as safetensors",
             got=type(error).__name__,
@@ -74,7 +74,7 @@ def read_parameters(path: Path) -> tuple[dict[str, AnyArray], dict[str, str]]:
             return arrays, metadata
         note = json.loads(metadata[OURS])
         return {name: arrays[name] for name in note["order"]}, note["metadata"]
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunStateError(
             expected="a readable safetensors file",
             got=f"{type(error).__name__} ({error})",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
@@ -15,6 +17,23 @@ def sign_study(key: Ed25519PrivateKey, study: Study) -> SignedStudy:
     """Sign the study's canonical text."""
     text = study.canonical()
     return SignedStudy(study=text, signature=sign(key, "study", text))
+
+
+def read_signed(path: Path) -> SignedStudy:
+    """Read a study with its signature, which is not looked at yet.
+
+    Raises:
+        UntrustedError: If there is no such file.
+    """
+    try:
+        return SignedStudy.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        raise UntrustedError(
+            expected="a study that a coordinator signed (JSON)",
+            got="something else" if path.exists() else "no file",
+            where=str(path),
+            fix="Give the file in studies/ of this site's home; if that is damaged, join again",
+        ) from None
 
 
 def opened_study(signed: SignedStudy, coordinator_pem: str) -> Study:

@@ -62,7 +62,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
             where=str(path),
             fix="Give the path of a TOML file; `crisp example` prints one",
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise StudyError(
             expected="TOML", got=str(error), where=str(path), fix="Mend that line"
         ) from None

@@ -116,9 +116,10 @@ def test_what_is_no_archive_is_refused(junk: bytes) -> None:
         check_fab(junk)
 
 
-def test_a_manifest_that_is_no_text_is_refused() -> None:
+@pytest.mark.parametrize("junk", [b"\xff = [", b"a = " + b"[" * 50_000])
+def test_a_manifest_that_is_no_text_or_nested_without_end_is_refused(junk: bytes) -> None:
     with pytest.raises(PolicyError, match="unreadable manifest"):
-        check_fab(packed([(".info/CONTENT", b""), ("pyproject.toml", b"\xff = [")]))
+        check_fab(packed([(".info/CONTENT", b""), ("pyproject.toml", junk)]))
 
 
 def test_only_a_refusal_of_ours_leaves_in_an_error() -> None:

@@ -31,12 +31,13 @@ def check(lines: list[dict[str, object]], count: int) -> None:
     assert odd == []
     assert len(lines) == count
     came = Counter((line["kind"], line["came"]) for line in lines)
-    assert {kind for kind, end in came if end == "refused"} == {line["kind"] for line in lines}
+    kinds = {line["kind"] for line in lines} - {"prediction log"}  # its other lines are read
+    assert {kind for kind, end in came if end == "refused"} == kinds
 
 
 @pytest.mark.slow
-def test_a_hundred_damaged_files_give_a_value_or_a_sentence(tmp_path: Path) -> None:
-    check(cases(tmp_path, 0, 100), 100)
+def test_some_damaged_files_give_a_value_or_a_sentence(tmp_path: Path) -> None:
+    check(cases(tmp_path, 0, 150), 150)
 
 
 @pytest.mark.long

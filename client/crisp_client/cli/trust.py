@@ -11,7 +11,6 @@ import typer
 from crisp_client.cli.app import DEFAULT_HOME, HomeOption, app, human, told
 from crisp_client.home import SiteHome
 from crisp_core.errors import UntrustedError
-from crisp_core.schema.signed_study import SignedStudy
 
 DECLINED = 1
 
@@ -30,8 +29,9 @@ def approve(
         from crisp_client.approval import approve as write_approval
         from crisp_client.approval import is_approved, plain_words, signed_study_in
         from crisp_client.policy import load_policy
+        from crisp_core.trust.signed_study import read_signed
 
-        place, signed = SiteHome(home), _signed_study(study)
+        place, signed = SiteHome(home), read_signed(study)
         opened, policy = signed_study_in(place, signed), load_policy(place.policy)
         for line in plain_words(opened, policy):
             human.print(f"- {line}", markup=False, soft_wrap=True)
@@ -65,15 +65,3 @@ def audit(home: HomeOption = DEFAULT_HOME) -> None:
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(UntrustedError.exit_code)
     human.print(f"{place.ledger}: every line holds", markup=False, soft_wrap=True)
-
-
-def _signed_study(path: Path) -> SignedStudy:
-    try:
-        return SignedStudy.model_validate_json(path.read_bytes())
-    except (OSError, ValueError):
-        raise UntrustedError(
-            expected="a study that a coordinator signed (JSON)",
-            got="something else" if path.exists() else "no file",
-            where=str(path),
-            fix="Give the file in studies/ of this site's home",
-        ) from None

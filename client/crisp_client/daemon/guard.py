@@ -109,7 +109,7 @@ def _parts(fab: bytes) -> list[tuple[str, bytes]]:
 def _manifest(text: bytes) -> dict[str, Any]:
     try:
         return tomllib.loads(text.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
         raise _refusal(got="an unreadable manifest") from None
 
 

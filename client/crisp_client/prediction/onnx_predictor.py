@@ -204,7 +204,11 @@ def _session(path: Path, threads: int) -> InferenceSession:
         ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # each of its faults has a class of its own
+        got = f"one that onnxruntime does not take ({type(error).__name__})"
+        raise _no_export(path.parent, got) from None
 
 
 def _no_export(folder: Path, got: str) -> UsageError:

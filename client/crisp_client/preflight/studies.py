@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import ValidationError
-
 from crisp_client.approval import is_approved, signed_study_in
 from crisp_client.cases import open_cases
 from crisp_client.connection import Finding
 from crisp_client.home import SiteHome
 from crisp_client.policy import load_policy
-from crisp_core.errors import UntrustedError
 from crisp_core.schema.manifest import SiteSettings
 from crisp_core.schema.messages import Split
-from crisp_core.schema.signed_study import SignedStudy
 from crisp_core.schema.study import Study
+from crisp_core.trust.signed_study import read_signed
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -24,21 +21,12 @@ def newest_study(home: SiteHome) -> Study | None:
     """Read the study that reached this site last; None if none did.
 
     Raises:
-        UntrustedError: If the coordinator has not signed it.
+        UntrustedError: If it is damaged, or the coordinator has not signed it.
     """
     files = sorted(home.studies.glob("*.json"), key=lambda path: path.stat().st_mtime)
     if not files:
         return None
-    try:
-        signed = SignedStudy.model_validate_json(files[-1].read_bytes())
-    except (OSError, ValidationError):
-        raise UntrustedError(
-            expected="a signed study",
-            got="something else",
-            where=str(files[-1]),
-            fix="Remove the file and join again",
-        ) from None
-    return signed_study_in(home, signed)
+    return signed_study_in(home, read_signed(files[-1]))
 
 
 def approval(home: SiteHome, study: Study) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads((folder / NAME).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         got = f"{type(error).__name__}"
         raise DataError(
             expected=f"a readable {NAME}", got=got, where=str(folder), fix=FIX
