@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from crisp_core.arrays import Parameters
-from crisp_core.errors import UntrustedError, UsageError
+from crisp_core.errors import UntrustedError, UsageError, WeightsError
 from crisp_core.files.atomic import write_text
 from crisp_core.files.checkpoint import content_hash, read_parameters
 from crisp_core.files.drift_reference import drift_reference_of
@@ -19,6 +19,8 @@ from crisp_core.schema.summary import RunSummary
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
+STATISTICS = ".running_mean"
+"""How the name of a BatchNorm's statistics ends in a network's state."""
 
 
 def released_of(summary: RunSummary) -> ReleasedModel:
@@ -62,6 +64,7 @@ def read_released(path: Path) -> tuple[ReleasedModel, Parameters]:
         UsageError: If a file is absent or `model.json` cannot be read.
         RunStateError: If the weights are no readable safetensors file.
         UntrustedError: If the weights, or the study, are not those that `model.json` names.
+        WeightsError: If it serves no hospital as it is: its study adapts it to each one's images.
     """
     weights = path if path.suffix == ".safetensors" else path / WEIGHTS
     if not weights.is_file():
@@ -75,6 +78,7 @@ def read_released(path: Path) -> tuple[ReleasedModel, Parameters]:
             where=str(weights),
             fix="Take both files from one run; a changed file must not be used",
         )
+    _insist_on_statistics(model, parameters)
     return model, parameters
 
 
@@ -105,6 +109,18 @@ def read_card(path: Path) -> ReleasedModel:
             fix="Take both files from one run; a changed file must not be used",
         )
     return model
+
+
+def _insist_on_statistics(model: ReleasedModel, parameters: Parameters) -> None:
+    federation = model.study.federation
+    adapts = federation.local_norm != "none" and federation.unseen_norm == "adapt"
+    if adapts and any(name.endswith(STATISTICS) for name in parameters):
+        raise WeightsError(
+            expected="a network whose BatchNorm statistics are of images",
+            got='those of an untrained one: under unseen_norm = "adapt" each site keeps its own',
+            where=CARD,
+            fix='Release a model of a study with unseen_norm = "mean"',
+        )
 
 
 def _score(evaluation: Evaluation, *, held_out: bool) -> SiteScore:

@@ -9,7 +9,7 @@ import pytest
 from report_samples import run_summary
 
 from crisp_core.arrays import Parameters
-from crisp_core.errors import RunStateError, UntrustedError, UsageError
+from crisp_core.errors import RunStateError, UntrustedError, UsageError, WeightsError
 from crisp_core.files.checkpoint import content_hash, write_parameters
 from crisp_core.files.released import read_released, released_of, write_released
 from crisp_core.schema.released import ReleasedModel
@@ -98,3 +98,25 @@ def test_a_model_is_read_by_a_later_version_whose_studies_have_more_options(
     (tmp_path / "model.json").write_text(json.dumps(card))
 
     assert read_released(tmp_path)[0].study.training.proximal == 0
+
+
+@pytest.mark.parametrize(("unseen", "refused"), [("adapt", True), ("mean", False)])
+def test_a_model_that_each_hospital_must_adapt_is_refused(
+    tmp_path: Path, unseen: str, *, refused: bool
+) -> None:
+    """Its statistics are an untrained network's: whatever it answers is of no use."""
+    weights: Parameters = {"stage.norm.running_mean": np.zeros(2, np.float32)}
+    federation = {"local_norm": "all", "unseen_norm": unseen}
+    summary = run_summary()
+    study = summary.study.model_copy(
+        update={"federation": summary.study.federation.model_copy(update=federation)}
+    )
+    changed = {"study": study, "study_hash": study.hash(), "model_hash": content_hash(weights)}
+    write_parameters(tmp_path / "model.safetensors", weights, {})
+    write_released(tmp_path, released_of(summary.model_copy(update=changed)))
+
+    if refused:
+        with pytest.raises(WeightsError, match="those of an untrained one"):
+            read_released(tmp_path)
+    else:
+        assert list(read_released(tmp_path)[1]) == list(weights)

@@ -73,6 +73,7 @@ def predict(
 
         place = SiteHome(home)
         predictor = _predictor(model, device, threads)
+        _caution(predictor.model)
         options = _options(formats, largest_component, labelmap, predictor.model)
         log = _log(place, out, predictor.model)
         with _sources(place, pacs, image, series, phase) as sources:
@@ -106,6 +107,18 @@ def _predictor(model: Path, device: str, threads: int) -> Predictor:
         site="here", data=(), work="", device=device, threads=threads, pseudonym_key=""
     )
     return TorchPredictor.of(released, parameters, workbench_of(place))
+
+
+def _caution(model: ReleasedModel) -> None:
+    """Say where the network that answers is not the one that was measured."""
+    federation = model.study.federation
+    if federation.local_norm != "none" and federation.unseen_norm == "ensemble":
+        human.print(
+            "warning: held-out sites were measured with one network a source; this model is the "
+            "mean of those, and nobody has measured it",
+            style="yellow",
+            soft_wrap=True,
+        )
 
 
 def _options(
