@@ -14,8 +14,10 @@ from federation_on_disk import tiny_options, tiny_study
 from typer.testing import CliRunner, Result
 
 from crisp_client.cli import app as client_app
+from crisp_core.errors import MissingExtraError
 from crisp_server.cli import app
 from crisp_server.simulate import start
+from crisp_server.simulation.engine import run_flower_simulation
 
 
 def crisp(*words: str | Path) -> Result:
@@ -280,3 +282,14 @@ def test_a_phantom_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
 
     assert result.exit_code == 3
     assert result.output.startswith("Expected a folder that can be written")
+
+
+def test_flowers_engine_without_ray_is_one_sentence_with_the_line_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crisp_server.simulation.engine.find_spec", lambda _: None)
+
+    with pytest.raises(MissingExtraError, match=r'pip install "crisp-fl\[simulation\]"'):
+        run_flower_simulation(tmp_path, 2, print)
+
+    assert not list(tmp_path.iterdir())

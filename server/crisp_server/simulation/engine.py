@@ -8,11 +8,13 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from crisp_core.errors import MissingExtraError
 from crisp_server.simulation.processes import (
     POLL_S,
     FlowerProcesses,
@@ -44,8 +46,10 @@ def run_flower_simulation(
         0 when Flower says `finished:completed`, else 1; the last line says what Flower said.
 
     Raises:
+        MissingExtraError: If Ray, which the sites run in, is not installed.
         RunStateError: If Flower's processes do not start, die early, or refuse the app.
     """
+    _insist_on_ray()
     folder = run_folder.resolve()
     manifest = manifest_folder or Path(str(files("crisp_server") / "flower_app"))
     with flower_processes(folder / "flower") as flower:
@@ -55,6 +59,16 @@ def run_flower_simulation(
         run = _answer(flower, "ls", "simulation", "--run-id", run_id)["runs"][0]
     on_line(f"Flower run {run_id}: {run['status']} ({run['status-details']})")
     return 0 if run["status"] == "finished:completed" else 1
+
+
+def _insist_on_ray() -> None:
+    if find_spec("ray") is None:
+        raise MissingExtraError(
+            expected="Ray, which Flower's simulation runs the sites in",
+            got="an installation without it",
+            where="--engine flower",
+            fix='Run pip install "crisp-fl[simulation]", or use the inline engine',
+        )
 
 
 def _submit(flower: FlowerProcesses, manifest: Path, run_folder: Path, site_count: int) -> str:
