@@ -131,6 +131,20 @@ def test_a_late_update_is_said_in_the_warnings_and_in_the_ledger(tmp_path: Path)
     assert [fields["site"] for fields in admitted if fields.get("late") == 1] == ["west"]
 
 
+def test_a_site_that_drifted_away_from_the_others_and_counted_is_named(tmp_path: Path) -> None:
+    here = federation(tmp_path)
+    run_on(here)
+    model, progress = here.run.load()
+    apart = {"agreement": {"east": 0.1, "north": 0.1, "west": -0.3}}  # the two agree by 0.5
+    first, *later = progress.rounds
+    rounds = (first, *(one.model_copy(update=apart) for one in later))
+
+    here.run.save(model, progress.model_copy(update={"rounds": rounds}))
+
+    (said,) = [one for one in summarise(here.run).warnings if "pulled against" in one]
+    assert said.startswith("west pulled against the others, which agreed, in rounds 2-4, and")
+
+
 def test_the_terminal_names_absent_sites_and_shows_a_fault_as_text(tmp_path: Path) -> None:
     study, events, screen = grid_study(), tmp_path / "events.jsonl", io.StringIO()
     lines = [
