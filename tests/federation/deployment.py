@@ -189,7 +189,7 @@ class Federation:
     def up(self) -> Started:
         """Start the coordinator and return when hospitals can connect."""
         running = self.launch(COORDINATOR, "crisp", "up", **self._hostile(COORDINATOR))
-        self.wait_for(lambda: "ready:" in running.said(), 60, "crisp up says that it is ready")
+        self.wait_for(lambda: "ready:" in running.said(), 180, "crisp up says that it is ready")
         return running
 
     def join(self, site: str, *more: str, expect: int | None = 0) -> str:
@@ -224,7 +224,7 @@ class Federation:
         """Start a hospital's daemon; any host can be made hostile, see `order`."""
         running = self.launch(site, "crisp-client", "start", **{**self._hostile(site), **more})
         if wait:
-            self.wait_for(lambda: "ready:" in running.said(), 60, f"{site} is connected")
+            self.wait_for(lambda: "ready:" in running.said(), 180, f"{site} is connected")
         return running
 
     def order(self, site: str, *orders: Mapping[str, Any]) -> None:
@@ -238,7 +238,7 @@ class Federation:
         """Tell whether the host has done something that it was ordered to."""
         return (self.folder / site / "order.json.done").exists()
 
-    def wait_until_did(self, site: str, limit_s: float = 120) -> None:
+    def wait_until_did(self, site: str, limit_s: float = 300) -> None:
         """Return when the host does what it was ordered to."""
         self.wait_for(lambda: self.did(site), limit_s, f"{site} does as it was ordered")
 
@@ -253,7 +253,7 @@ class Federation:
         for site in self.sites:
             self.wait_until_connected(site)
 
-    def wait_until_connected(self, site: str, limit_s: float = 120) -> None:
+    def wait_until_connected(self, site: str, limit_s: float = 300) -> None:
         """Return when the hospital's daemon says that it is connected."""
 
         def connected() -> bool:
@@ -270,7 +270,7 @@ class Federation:
         path = self.home.runs / self.tables["name"]
         self.wait_for(
             lambda: RunFolder.started(path) or started.process.poll() is not None,
-            60,
+            180,
             "crisp run makes a run folder",
         )
         assert RunFolder.started(path), f"crisp run made no run: {started.said()}"
@@ -323,7 +323,7 @@ class Federation:
         os.kill(process_id, signal.SIGKILL)
         return process_id
 
-    def wait_until_replaced(self, place: str, child: str, old: int, limit_s: float = 120) -> float:
+    def wait_until_replaced(self, place: str, child: str, old: int, limit_s: float = 300) -> float:
         """Return the seconds until the child runs again as another process."""
 
         def replaced() -> bool:
@@ -405,7 +405,7 @@ class Run:
         """Count the events with these fields."""
         return sum(fields.items() <= event.items() for event in self.events())
 
-    def wait_until_asked(self, action: str, times: int = 1, limit_s: float = 120) -> None:
+    def wait_until_asked(self, action: str, times: int = 1, limit_s: float = 300) -> None:
         """Return when the sites have been asked this so often."""
         self.federation.wait_for(
             lambda: self.count(event="asked", action=action) >= times or self._ended(),
@@ -414,7 +414,7 @@ class Run:
         )
         assert self.count(event="asked", action=action) >= times, self.federation.logs()
 
-    def wait(self, expect: int = 0, limit_s: float = 180) -> str:
+    def wait(self, expect: int = 0, limit_s: float = 400) -> str:
         """Wait for `crisp run` to end with this exit code and return what it said."""
         self.federation.wait_for(self._ended, limit_s, "crisp run ends")
         code = self.command.process.wait()
