@@ -19,7 +19,7 @@ Evidence: TypeAlias = Mapping[str, float | None]
 """Name -> number, more is worse; None where it is not known."""
 Quantiles: TypeAlias = Mapping[str, Sequence[float]]
 LEVELS = 11
-"""Quantiles 0 %, 10 %, … 100 %: enough to place a case, too few to give one away."""
+"""Quantiles 0 %, 10 %, … 100 %. The outermost two are single cases' own values."""
 FURTHEST = 3.0
 """Place of a case that is far beyond all of validation: one number alone is not everything."""
 FEWEST_FAILURES = 5

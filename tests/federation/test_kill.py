@@ -16,8 +16,6 @@ from federation_on_disk import tiny_options, tiny_study
 from crisp_server.simulate import start
 from crisp_server.store import RunFolder
 
-KILLS = 20
-
 
 class Zygote:
     """A warm process that forks one run at a time."""
@@ -63,8 +61,9 @@ def final_bytes(run: RunFolder) -> bytes:
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments_leave_the_final_model_unchanged_to_the_byte(
-    tmp_path: Path, zygote: Zygote
+@pytest.mark.parametrize("wanted", [6, pytest.param(20, marks=pytest.mark.long)])
+def test_kills_at_random_moments_leave_the_final_model_unchanged_to_the_byte(
+    tmp_path: Path, zygote: Zygote, wanted: int
 ) -> None:
     study = tiny_study(tmp_path)
     reference = start(study, tmp_path / "uninterrupted", tiny_options())
@@ -73,7 +72,7 @@ def test_twenty_kills_at_random_moments_leave_the_final_model_unchanged_to_the_b
     whole_s = time.monotonic() - began
     moments, kills, place = random.Random(7), 0, 0
 
-    while kills < KILLS:
+    while kills < wanted:
         place += 1
         run = start(study, tmp_path / f"killed-{place}", tiny_options())
         while (code := zygote.carry_on(run, moments.uniform(0.0, whole_s))) != 0:
