@@ -31,7 +31,8 @@ normalisation of its own word (`fedavg`, `fedavg-2.5d`, `fedbn`, `crisp-paper`: 
 `fedavg-group`, `crisp`, `crisp-no-squeeze`: GroupNorm). Networks, images and budgets are as small
 as two CPU cores allow: **these tables show that the machinery works and where each method gains or
 loses at this size. They do not show what the methods do at the paper's size, on a GPU, or at other
-hospitals.** A difference without a small p is not a difference.
+hospitals.** A difference without a small p is not a difference. The federations ran before the last
+changes of augmentation and rounding that the change log lists: a rerun gives other digits.
 """
 
 
