@@ -49,7 +49,8 @@ def trained(folder: Path, study: Study, name: str = "federation") -> Parameters:
 def trained_alone(folder: Path, study: Study) -> Parameters:
     """Train one network at the site, round after round, with no coordinator in between."""
     settings = settings_of(study, study.sources[0], folder / "alone")
-    site, bench, network = open_cases(settings, study), workbench_of(settings), segmenter_of(study)
+    site, bench = open_cases(settings, study), workbench_of(settings)
+    network = bench.placed(segmenter_of(study))
     for step in round_plan(study):
         keys = {"round_number": step.round_number, "first_step": step.first_step}
         plan = TrainPlan(generation=1, steps=step.steps, models=(), **keys)
