@@ -84,6 +84,7 @@ def test_a_site_waits_to_be_admitted_comes_back_when_killed_and_leaves_in_order(
     assert site.said[-1] == "stopped"
 
 
+@pytest.mark.long
 def test_a_deaf_node_is_replaced_and_a_busy_coordinator_waited_for(
     here: Coordinator, tmp_path: Path
 ) -> None:

@@ -27,4 +27,3 @@ def test_what_the_readme_tells_a_newcomer_to_type_works_as_it_stands(tmp_path: P
 
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "runs" / "first" / "report.html").is_file()
-    assert (tmp_path / "runs" / "demo-comparison" / "comparison.html").is_file()

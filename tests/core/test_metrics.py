@@ -245,7 +245,7 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     [
         ((12, 256, 256), (10, 1.4, 1.4), 10, "C"),
         ((12, 256, 256), (10, 1.4, 1.4), 10, "F"),
-        ((120, 512, 512), (1, 0.8, 0.8), 50, "C"),
+        pytest.param((120, 512, 512), (1, 0.8, 0.8), 50, "C", marks=pytest.mark.long),
     ],
 )
 def test_hd95_is_many_times_faster_than_medpy(

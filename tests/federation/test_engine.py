@@ -157,6 +157,7 @@ def test_a_run_that_completes_returns_0_and_leaves_nothing_behind(
     assert open_during <= open_before
 
 
+@pytest.mark.long
 def test_a_server_app_that_raises_returns_1_and_says_why(manifest: Path, run_folder: Path) -> None:
     (run_folder / "fail").touch()
     lines: list[str] = []
@@ -180,7 +181,10 @@ def test_an_app_that_cannot_be_imported_is_refused_with_its_name(
     assert not processes_mentioning(scratch)
 
 
-@pytest.mark.parametrize("signal_number", [2, 9], ids=["interrupted", "killed"])
+@pytest.mark.parametrize(
+    "signal_number",
+    [pytest.param(2, id="interrupted", marks=pytest.mark.long), pytest.param(9, id="killed")],
+)
 def test_nothing_outlives_the_process_that_ran_the_simulation(
     manifest: Path, run_folder: Path, scratch: str, signal_number: int
 ) -> None:

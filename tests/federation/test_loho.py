@@ -85,6 +85,7 @@ def test_masks_of_the_held_out_hospital_are_opened_only_in_the_final_measurement
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_spy_sees_a_study_that_does_not_seal_its_masks(tmp_path: Path) -> None:
     fold = folds(three_sources(tmp_path))["south"]
     evaluation = fold.evaluation.model_copy(update={"sealed_labels": False})

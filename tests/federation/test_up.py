@@ -215,6 +215,7 @@ def test_a_superlink_of_another_home_is_told_nothing(tmp_path: Path) -> None:
         control.runs()
 
 
+@pytest.mark.long
 def test_a_run_without_hospitals_fails_with_its_reason_and_goes_on_when_it_is_killed(
     tmp_path: Path,
 ) -> None:
