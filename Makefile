@@ -15,7 +15,7 @@ demo: .venv/run.stamp  ## a federation of synthetic hospitals, from nothing to i
 	else $(BIN)/crisp simulate demo.toml --run runs/demo; fi
 
 test: check  ## everything that must hold: lint, types, layers, every test that needs no GPU
-	$(BIN)/pytest -m "not gpu and not long"
+	$(BIN)/pytest -n auto -m "not gpu and not long"
 
 fast: .venv/dev.stamp  ## the tests that take a second at most
 	$(BIN)/pytest

@@ -133,7 +133,7 @@ def test_a_held_out_site_cannot_have_the_data_of_a_source(tmp_path: Path) -> Non
 def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path: Path) -> None:
     study, run = study_file(tmp_path), tmp_path / "run"
     words = [sys.executable, "-c", "from crisp_server.cli import main; main()"]
-    study.write_text(study.read_text().replace("steps = 4", "steps = 400"))
+    study.write_text(study.read_text().replace("steps = 4", "steps = 100"))
     process = subprocess.Popen(
         [*words, "simulate", str(study), "--run", str(run), "--threads", "1"],
         stderr=subprocess.PIPE,
