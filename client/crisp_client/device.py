@@ -53,7 +53,7 @@ def workbench_of(settings: SiteSettings) -> Workbench:
     Raises:
         UsageError: If the named device is not there.
     """
-    torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+    torch.set_num_threads(settings.threads or _all_threads())
     cuda = torch.cuda.is_available()
     if settings.device == "auto":
         return Workbench(torch.device("cuda", 0) if cuda else torch.device("cpu"))
@@ -65,3 +65,9 @@ def workbench_of(settings: SiteSettings) -> Workbench:
             fix='Set device = "auto" or "cpu" in site.toml',
         )
     return Workbench(torch.device(settings.device))
+
+
+def _all_threads() -> int:
+    """Count the cores, unless OMP_NUM_THREADS says how many are ours."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return (int(said) if said.isdecimal() else 0) or os.cpu_count() or 1

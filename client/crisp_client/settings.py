@@ -57,7 +57,7 @@ _MEANINGS = {
     "also": 'More places, each as ["FOLDER", "LAYOUT", ["CONDITION"]].',
     "work": "Folder that the client writes: caches, hints, logs of its work. Needs room on disk.",
     "device": 'Where to compute: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".',
-    "threads": "CPU threads; 0 means every core.",
+    "threads": "CPU threads; 0 means every core, or what OMP_NUM_THREADS says.",
     "pseudonym_key": "Secret. Only with it can a pseudonym be resolved to its case.",
     "cache": 'Folder of prepared slices; "" means `cache` inside `work`.',
     "coordinator": "HOST:PORT of the coordinator: the only address that this site connects to.",

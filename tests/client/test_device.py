@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,30 @@ def test_a_gpu_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     else:
         with pytest.raises(UsageError, match="CUDA device"):
             workbench_of(settings.model_copy(update={"device": "cuda"}))
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Give torch back the threads that it had."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said", "taken"),
+    [(3, "5", 3), (0, "5", 5), (0, "", os.cpu_count()), (0, "4,2", os.cpu_count())],
+)
+@pytest.mark.usefixtures("threads")
+def test_threads_are_those_of_the_settings_then_of_the_environment_then_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: int, said: str, taken: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    settings, _ = east(tmp_path)
+
+    workbench_of(settings.model_copy(update={"threads": wanted, "device": "cpu"}))
+
+    assert torch.get_num_threads() == taken
 
 
 @pytest.mark.gpu
