@@ -25,7 +25,7 @@ from crisp_core.model.from_study import segmenter_of
 from crisp_core.model.parameters import to_arrays
 from crisp_core.schema.manifest import Progress
 from crisp_core.schema.study import Study
-from crisp_server.admission import OPPOSED, Change, change, compare, opposition
+from crisp_server.admission import OPPOSED, Change, change, compare, kind, opposition
 from crisp_server.compare import variants
 from crisp_server.flower import GridSites
 from crisp_server.generations import FederationState, run_study
@@ -37,7 +37,8 @@ from crisp_server.steps import round_plan
 from crisp_server.store import RunFolder
 
 Figures = Mapping[str, Any]
-"""Of a round: each site's `agreement`; `whole`, `matrix` and `vector`: longest by the others'."""
+"""Of a round: each site's `agreement`, and of each of KINDS the longest by the others' median."""
+KINDS = ("whole", "square", "matrix", "vector")
 EARLY = 2
 """Rounds in which every federation still learns what all sites have in common."""
 COHORTS = ("failure_infarct", "failure_no_infarct", "healthy", "hypertrophy")
@@ -61,8 +62,8 @@ NOTES = (
     "The rule sees the opposition or the site's agreement in the round before, whichever is less, "
     f"and refuses above {OPPOSED:g}.\n"
     "Turned: the same round with this one update turned around, the site honest until then.\n"
-    "Longest: a change, one matrix or one vector of it by the median of the others'; the limits "
-    "are 10, 4 and 30."
+    "Longest: a change, one square or other matrix or one vector of it by the others' median; "
+    "the limits are 10, 4, 10 and 30."
 ).splitlines()
 
 
@@ -84,19 +85,16 @@ def figures_of(sites: Sequence[str], change_of: Callable[[str], Change]) -> dict
     """Compare the changes of a round; nobody is refused for a direction."""
     compared = compare(sites, change_of, dict.fromkeys(sites, -1.0))
     lengths = {site: _lengths(change_of(site)) for site in sites}
-    found: dict[str, float] = {"whole": 0.0, "matrix": 0.0, "vector": 0.0}
+    found: dict[str, float] = dict.fromkeys(KINDS, 0.0)
     for site, own in lengths.items():
-        for part, (kind, length) in own.items():
+        for part, (judged, length) in own.items():
             usual = median(lengths[other][part][1] for other in sites if other != site)
-            found[kind] = max(found[kind], length / usual if usual else 0.0)
+            found[judged] = max(found[judged], length / usual if usual else 0.0)
     return {"agreement": compared.agreement, "refused": compared.refused, **found}
 
 
 def _lengths(own: Change) -> dict[str, tuple[str, float]]:
-    parts = {
-        name: ("matrix" if array.ndim > 1 else "vector", float(np.linalg.norm(array)))
-        for name, array in own
-    }
+    parts = {name: (kind(array), float(np.linalg.norm(array))) for name, array in own}
     return {"": ("whole", float(np.hypot.reduce([part[1] for part in parts.values()]))), **parts}
 
 
@@ -212,9 +210,7 @@ def row_of(name: str, federations: Sequence[Sequence[Figures]]) -> Row:
         f"turned in rounds 1-{EARLY}, refused": _share(early),
         "the least the rule sees of them": min(early),
         "turned later, refused": _share(later),
-        **{
-            f"longest {kind}": max(f[kind] for f in every) for kind in ("whole", "matrix", "vector")
-        },
+        **{f"longest {part}": max(f[part] for f in every) for part in KINDS},
     }
 
 

@@ -18,10 +18,13 @@ from crisp_core.errors import UpdateRefusedError
 
 LONGEST = 10.0
 """Times the median length of the others' changes."""
-LONGEST_MATRIX = 4.0
-"""The same for each array that has rows and columns: a transposed layer changes that one alone."""
+LONGEST_MATRIX = 10.0
+"""The same for each array that has rows and columns."""
+LONGEST_SQUARE = 4.0
+"""The same where there are as many rows as columns: transposed, such a layer fits like before."""
 LONGEST_VECTOR = 30.0
 """The same for each other array, such as what a layer counted of its own inputs."""
+LONGEST_OF = {"square": LONGEST_SQUARE, "matrix": LONGEST_MATRIX, "vector": LONGEST_VECTOR}
 OPPOSED = 0.2
 """Mean cosine from which on updates agree with one another, and below minus which one opposes."""
 COMPARABLE = 3
@@ -56,6 +59,13 @@ def change(update: Parameters, sent: Parameters) -> Change:
     for name, array in update.items():
         if array.dtype.kind == "f":
             yield name, np.subtract(array, sent[name], dtype=np.float64)
+
+
+def kind(array: AnyArray) -> str:
+    """Say how an array's length is judged: as a `square` or other `matrix`, or as a `vector`."""
+    if array.ndim <= 1:
+        return "vector"
+    return "square" if array.shape[0] == array.shape[1] else "matrix"
 
 
 class Comparison(NamedTuple):
@@ -140,8 +150,8 @@ def _lengths(own: Change) -> dict[str, _Length]:
     """Return the length of a whole change, under the name "", and of each array in it."""
     parts = {}
     for name, array in own:
-        limit = LONGEST_MATRIX if array.ndim > 1 else LONGEST_VECTOR
-        parts[name] = _Length(math.sqrt(_dot(array, array)), limit, array.ndim > 1)
+        length = math.sqrt(_dot(array, array))
+        parts[name] = _Length(length, LONGEST_OF[kind(array)], array.ndim > 1)
     return {"": _Length(math.hypot(*(part.length for part in parts.values())), LONGEST), **parts}
 
 

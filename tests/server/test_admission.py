@@ -142,6 +142,20 @@ def test_a_vector_may_differ_more_than_a_matrix_but_not_without_end() -> None:
     assert "'bias'" in refusals(updates)["site-1"]
 
 
+@pytest.mark.parametrize(
+    ("name", "times", "refused"),
+    [("deep", 3, False), ("deep", 5, True), ("head", 5, False), ("head", 12, True)],
+)
+def test_a_layer_that_cannot_be_transposed_unnoticed_may_change_more(
+    name: str, times: int, *, refused: bool
+) -> None:
+    updates, base = honest(3), sent()
+    change = updates["site-1"][name] - base[name]
+    updates["site-1"][name] = (base[name] + times * change).astype(np.float32)
+
+    assert list(refusals(updates)) == (["site-1"] if refused else [])
+
+
 def test_of_two_updates_neither_can_be_told_to_be_wrong() -> None:
     updates = honest(2)
     updates["site-1"]["deep"] = 1e6 * updates["site-1"]["deep"]
