@@ -27,6 +27,8 @@ class Contest:
     seeds: tuple[int, ...]
     baseline: str | None = None
     """Method that the others are held against; absent: `fedavg` if it runs, else the first."""
+    held_out: str | None = None
+    """Hospital that is held out, where only its federations of all are run."""
 
 
 def variants(

@@ -69,7 +69,7 @@ def leave_one_site_out(
 
     Args:
         study: Its sources take turns at being held out.
-        contest: Methods, seeds and baseline.
+        contest: Methods, seeds, baseline and, for a machine that does a part, the hospital.
         folder: Each federation has a run folder of its own in it, so that a stopped command
             continues where it was.
         options: How this machine is used.
@@ -77,21 +77,22 @@ def leave_one_site_out(
         own_norm: Each method has the normalisation of its own word instead of the study's.
 
     Raises:
-        UsageError: If a method word is unknown or makes no model for a new hospital, or the
-            baseline is none of the methods.
+        UsageError: If a method word is unknown or makes no model for a new hospital, the baseline
+            is none of the methods, or the one hospital that is wanted takes no turn.
         StudyError: If fewer than two hospitals can train.
     """
     _insist_on_one_model(contest.methods)
     insist_on_baseline(contest.baseline, contest.methods)
+    taken = _chosen(folds(study), contest.held_out)
     done: list[Fold] = []
     places: list[Path] = []
-    for method, seed, held_out, fold in _planned(study, contest, own_norm=own_norm):
-        place = folder / f"{method}-seed{seed}" / held_out
+    for method, seed, hospital, fold in _planned(taken, contest, own_norm=own_norm):
+        place = folder / f"{method}-seed{seed}" / hospital
         run = RunFolder.open(place) if RunFolder.started(place) else start(fold, place, options)
         insist_on_same(run, fold)
-        title = f"{method}, seed {seed}, without {held_out}"
+        title = f"{method}, seed {seed}, without {hospital}"
         one = run_one(title, run) if run_one else carry_on(run, lambda _: None)
-        done.append(fold_of(method, seed, held_out, one))
+        done.append(fold_of(method, seed, hospital, one))
         places.append(place)
         leakage = leakage_of(marks_of(places))
         insist_on_disjoint(leakage)
@@ -100,12 +101,25 @@ def leave_one_site_out(
     return done
 
 
+def _chosen(every: Mapping[str, Study], held_out: str | None) -> Mapping[str, Study]:
+    if held_out is None:
+        return every
+    if held_out not in every:
+        raise UsageError(
+            expected=f"one of the hospitals that take turns: {', '.join(every)}",
+            got=repr(held_out),
+            where="held_out",
+            fix="Name one of them",
+        )
+    return {held_out: every[held_out]}
+
+
 def _planned(
-    study: Study, contest: Contest, *, own_norm: bool
+    every: Mapping[str, Study], contest: Contest, *, own_norm: bool
 ) -> Iterator[tuple[str, int, str, Study]]:
     """Yield every federation seed by seed: a command that is stopped has whole seeds to show."""
     for seed in dict.fromkeys(contest.seeds):
-        for held_out, fold in folds(study).items():
+        for held_out, fold in every.items():
             for method, _, variant in variants(fold, contest.methods, [seed]):
                 yield method, seed, held_out, _normalised(variant) if own_norm else variant
 

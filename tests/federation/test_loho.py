@@ -135,6 +135,25 @@ def test_a_baseline_that_does_not_run_is_refused_before_anything_runs(tmp_path: 
 
 
 @pytest.mark.slow
+def test_a_machine_that_does_a_part_runs_one_hospital_alone(tmp_path: Path) -> None:
+    study, folder = three_sources(tmp_path / "study"), tmp_path / "loho"
+    contest = Contest(("fedavg",), (1, 2), held_out="north")
+
+    done = leave_one_site_out(study, contest, folder, tiny_options())
+
+    assert [(fold.seed, fold.held_out) for fold in done] == [(1, "north"), (2, "north")]
+    assert sorted(place.name for place in folder.glob("fedavg-seed*/*")) == ["north", "north"]
+
+
+def test_a_hospital_that_takes_no_turn_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    study, contest = three_sources(tmp_path), Contest(("fedavg",), (1,), held_out="west")
+
+    with pytest.raises(UsageError, match="east, north, south, got 'west'"):
+        leave_one_site_out(study, contest, tmp_path / "loho", tiny_options())
+    assert not (tmp_path / "loho").exists()
+
+
+@pytest.mark.slow
 def test_a_contest_has_a_fold_for_each_hospital_and_continues_where_it_stopped(
     tmp_path: Path,
 ) -> None:
