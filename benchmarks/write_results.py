@@ -25,14 +25,15 @@ SHOWN = ("dice", "hd95", "paired-dice", "recursion")
 HEAD = """# Results
 
 Written by `python -m benchmarks.write_results` from the figures in `benchmarks/results/`, whatever
-they say. Two real sets, every hospital (or cohort) held out in turn by `crisp loho`, three seeds.
-Within a set every method had the same optimiser steps, batch, augmentation and loss; each has the
-normalisation of its own word (`fedavg`, `fedavg-2.5d`, `fedbn`, `crisp-paper`: BatchNorm;
-`fedavg-group`, `crisp`, `crisp-no-squeeze`: GroupNorm). Networks, images and budgets are as small
-as two CPU cores allow: **these tables show that the machinery works and where each method gains or
-loses at this size. They do not show what the methods do at the paper's size, on a GPU, or at other
-hospitals.** A difference without a small p is not a difference. The federations ran before the last
-changes of augmentation and rounding that the change log lists: a rerun gives other digits.
+they say. Two real sets, every hospital (or cohort) held out in turn by `crisp loho`: three seeds as
+small as two CPU cores allow, and one seed of the first set at 256 pixels on a GPU. Within a set
+every method had the same optimiser steps, batch, augmentation and loss; each has the normalisation
+of its own word (BatchNorm: `fedavg`, `fedavg-2.5d`, `fedbn`, `crisp-paper`; GroupNorm: `crisp`,
+`fedavg-group`, `crisp-no-squeeze`). **These tables show that the machinery works and where each
+method gains or loses at these budgets. They do not show what the methods do after the paper's
+60,000 steps or at other hospitals.** A difference without a small p is none. The small federations
+ran before the last changes of augmentation and rounding that the change log lists: a rerun gives
+other digits.
 """
 
 
@@ -63,13 +64,20 @@ def facts(study: Study) -> str:
     """Say in one sentence what was run."""
     size = " x ".join(map(str, study.images.size))
     return (
-        f"{size} pixels, network `{study.model.architecture}` of width {study.model.width}, "
+        f"{size} pixels, network {network_of(study)}, "
         f"{study.training.steps} steps a source, batch {study.training.batch_size}, learning rate "
         f"{study.training.learning_rate:g}, {study.crisp.generations} generations of "
         f"{study.federation.rounds} rounds, {study.crisp.perturbations} perturbations, "
         f"{study.training.augmentation} augmentation, {study.training.loss} loss, "
         f'federation.admission = "{study.federation.admission}".'
     )
+
+
+def network_of(study: Study) -> str:
+    """Name the network with what its size depends on."""
+    model = study.model
+    size = f"width {model.width}" if model.architecture == "small" else f"`{model.encoder}`"
+    return f"`{model.architecture}` of {size}"
 
 
 def losses(folds: list[Fold]) -> str:
