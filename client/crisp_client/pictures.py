@@ -39,10 +39,10 @@ class CaseSlice:
 
 
 def keep_panels(site: SiteCases, slices: Sequence[CaseSlice]) -> None:
-    """Draw the worst, median and best of `slices` into `panels.json`."""
+    """Draw the worst, median and best of `slices` into `panels.json`, each case once."""
     ranked = sorted(slices, key=lambda one: (one.dice, one.case))
-    places = {"worst": 0, "median": len(ranked) // 2, "best": len(ranked) - 1}
-    panels = [_panel(site, ranked[place], name) for name, place in places.items()]
+    places = {len(ranked) // 2: "median", len(ranked) - 1: "best", 0: "worst"}
+    panels = [_panel(site, ranked[place], name) for place, name in places.items()]
     text = json.dumps([panel.model_dump() for panel in panels])
     write_text(site.work / "panels.json", text)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crisp_core.report.analysis.findings import Findings, findings
 from crisp_core.report.analysis.flags import threshold_sentence
-from crisp_core.report.prose import bounds, count, listed, number, sample
+from crisp_core.report.prose import confidence, count, listed, number, sample
 from crisp_core.report.rendering import render
 from crisp_core.report.run_sheets import run_sheets
 from crisp_core.report.run_tables import RunTables, run_tables
@@ -108,7 +108,7 @@ def _verdict(tables: RunTables) -> Iterator[str]:
     worst = judged[0]
     yield (
         f"Worst {'hospital that never trained' if held_out else 'source'}: {worst.site}, mean Dice "
-        f"{number(dice.mean)} (95 % CI {bounds(dice)}, "
+        f"{number(dice.mean)} ({confidence(dice)}, "
         f"{sample(worst.overall.case_count, worst.overall.patient_count)})."
     )
     groups = (

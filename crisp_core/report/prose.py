@@ -41,6 +41,18 @@ def bounds(interval: Interval | None, decimals: int = 3) -> str:
     return ends(interval.low, interval.high, decimals) if interval else ends(None, None)
 
 
+def confidence(interval: Interval | None) -> str:
+    """Write a 95 % interval with its name, or that one patient gives none.
+
+    Examples:
+        >>> confidence(Interval(0.5, None, None, None, 1, 1))
+        'no interval'
+    """
+    words = bounds(interval)
+    known = interval is not None and interval.low is not None
+    return f"95\N{NO-BREAK SPACE}%\N{NO-BREAK SPACE}CI {words}" if known else words
+
+
 def ends(low: float | None, high: float | None, decimals: int = 3) -> str:
     """Write where an interval begins and ends.
 

@@ -43,6 +43,7 @@ def _environment() -> Environment:
         number=prose.number,
         signed=prose.signed,
         bounds=prose.bounds,
+        confidence=prose.confidence,
         listed=prose.listed,
         duration=prose.duration,
         moment=prose.moment,
