@@ -28,6 +28,8 @@ from crisp_client.monitoring.metrics import LogCollector, Watched
 from crisp_core.schema.prediction import IntensitySummary, PredictionLine
 
 HERE = Path(__file__).parent
+LETTER = 6.4
+"""Width of a letter of the legends, in pixels."""
 ADDRESS = "127.0.0.1:19095"
 DAYS, A_DAY, STEP_S = 60, 4, 43_200
 COLOURS = ("#2a6f97", "#c1666b", "#6a994e", "#e0a458", "#7b5ea7", "#4d908e", "#8d6b4f")
@@ -133,6 +135,7 @@ def body(panel: dict[str, Any], rows: list[dict[str, Any]], width: int, height: 
         parts.append(
             f'<text x="40" y="{level + 4}" text-anchor="end" fill="#666">{share * top:.3g}</text>'
         )
+    x, y = 44.0, height - 20
     for number, row in enumerate(rows):
         points = " ".join(
             f"{44 + (when - begin) / max(1, last - begin) * (width - 56):.1f},"
@@ -150,9 +153,10 @@ def body(panel: dict[str, Any], rows: list[dict[str, Any]], width: int, height: 
                 panel["targets"][0]["legendFormat"],
             )
         )
-        column, line = number % 5, number // 5
-        place = f'x="{44 + column * 98}" y="{height - 20 + 13 * line}"'
-        parts.append(f'<text {place} fill="{colour}">{name}</text>')
+        if x + LETTER * len(name) > width - 12:
+            x, y = 44.0, y + 13
+        parts.append(f'<text x="{x}" y="{y}" fill="{colour}">{name}</text>')
+        x += LETTER * len(name) + 14
     return "".join(parts)
 
 
