@@ -31,9 +31,9 @@ every method had the same optimiser steps, batch, augmentation and loss; each ha
 of its own word (BatchNorm: `fedavg`, `fedavg-2.5d`, `fedbn`, `crisp-paper`; GroupNorm: `crisp`,
 `fedavg-group`, `crisp-no-squeeze`). **These tables show that the machinery works and where each
 method gains or loses at these budgets. They do not show what the methods do after the paper's
-60,000 steps or at other hospitals.** A difference without a small p is none. The small federations
-ran before the last changes of augmentation and rounding that the change log lists: a rerun gives
-other digits.
+60,000 steps or at other hospitals.** A difference without a small p is none. The federations of the
+spinal cord and the stress tests ran before the last changes of augmentation and rounding that the
+change log lists: a rerun gives other digits.
 """
 
 
